@@ -1,0 +1,139 @@
+"""A PostgreSQL server for one test process, in a temporary directory, on a free port."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import sql
+
+_USER = "likeness"
+_START_TIMEOUT_S = 60.0
+_PR_SET_PDEATHSIG = 1
+
+
+def find_binaries() -> Path | None:
+    """Folder with `initdb` and `postgres`, newest version first, or None."""
+    on_path = shutil.which("initdb")
+    candidates = [Path(on_path).resolve().parent] if on_path else []
+    installed = Path("/usr/lib/postgresql").glob("*/bin")
+    candidates += sorted(installed, key=lambda p: float(p.parent.name), reverse=True)
+    for folder in candidates:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    return None
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root: the user to become instead, or None if we are not root."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: the server ends when this test process does, even by SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class PostgresServer:
+    """Started by entering, stopped and removed by leaving."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._user = _unprivileged_user()
+        self._folder = Path(tempfile.mkdtemp(prefix="likeness-postgres-"))
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            if self._user is not None:
+                shutil.chown(self._folder, user=self._user)
+            self._initialise()
+            self._start()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._remove()
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://{_USER}@127.0.0.1:{self._port}/{database}"
+
+    def create_database(self, name: str) -> None:
+        self._admin(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def drop_database(self, name: str) -> None:
+        """Drops it although a test may have left connections open."""
+        self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _admin(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self._conninfo(), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _conninfo(self) -> str:
+        return f"host=127.0.0.1 port={self._port} user={_USER} dbname=postgres connect_timeout=5"
+
+    def _initialise(self) -> None:
+        subprocess.run(
+            [self._binaries / "initdb", "-D", self._folder / "data", "-U", _USER, "-A", "trust",
+             "-E", "UTF8", "--locale=C", "--no-sync"],
+            user=self._user, cwd=self._folder, check=True, capture_output=True,
+        )  # fmt: skip
+
+    def _start(self) -> None:
+        """Durability is off: the tests kill our own processes, never this server."""
+        self._port = _free_port()
+        log = (self._folder / "log").open("wb")
+        with log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self._port),
+                 "-h", "127.0.0.1", "-k", self._folder, "-F", "-c", "full_page_writes=off",
+                 "-c", "synchronous_commit=off", "-c", "max_connections=60"],
+                user=self._user, cwd=self._folder, stdout=log, stderr=log,
+                preexec_fn=_die_with_parent,
+            )  # fmt: skip
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                psycopg.connect(self._conninfo()).close()
+            except psycopg.OperationalError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    text = (self._folder / "log").read_text(errors="replace")
+                    raise RuntimeError(f"PostgreSQL did not start: {text}") from error
+                time.sleep(0.05)
+            else:
+                return
+
+    def _remove(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(timeout=30)
+        shutil.rmtree(self._folder, ignore_errors=True)
