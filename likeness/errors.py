@@ -21,10 +21,12 @@ LikenessError
 │   ├── UnreadableSource
 │   ├── DecodeTimeout
 │   └── DecoderCrashed
+├── DecoderUnavailable          no decode worker can be started: the machine's fault, no image's
 ├── VectorError                 NaN, zero norm or wrong dimension, refused at the door
 ├── SnapshotError               an index on disk that must not answer
 │   └── SnapshotDamaged
 └── CatalogError                the database cannot be used as it is
+    └── CatalogUnavailable      it cannot be reached or is locked; trying again later is safe
 
 Errors carry values as attributes; messages name the offender, the reason and the remedy.
 """
@@ -191,6 +193,17 @@ class DecoderCrashed(ImageError):
     code = "decoder_crashed"
 
 
+class DecoderUnavailable(LikenessError):
+    """No decode worker process can be started: the machine's fault, not an image's."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"a decode worker process cannot be started: {reason}; "
+            "check free memory and the limit on processes (`ulimit -u`)"
+        )
+
+
 class VectorError(LikenessError):
     """A vector that would spoil its neighbours: NaN, zero norm or wrong dimension."""
 
@@ -210,3 +223,7 @@ class SnapshotDamaged(SnapshotError):
 
 class CatalogError(LikenessError):
     """The database cannot be used as it is."""
+
+
+class CatalogUnavailable(CatalogError):
+    """The database cannot be reached or stays locked; nothing was written, trying again is safe."""

@@ -1,0 +1,47 @@
+"""PDQ perceptual hashes: 256 bits that survive resizing and recompression (Facebook, 2019)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pdqhash
+from PIL import Image
+
+from likeness.types import RgbImage
+
+HASH_BYTES = 32
+_MAX_SIDE = 512
+
+
+def perceptual_hash(pixels: RgbImage) -> tuple[bytes | None, int]:
+    """(32 bytes, quality 0..100) of `pixels`; (None, quality) when it has no structure to hash.
+
+    pixels: uint8 [h, w, 3] sRGB. Two pictures count as copies below about 31 differing bits.
+    """
+    bits, quality = pdqhash.compute(_bounded(pixels))
+    return (np.packbits(bits).tobytes() if bits.any() else None), int(quality)
+
+
+def dihedral_hashes(pixels: RgbImage) -> tuple[list[bytes], int]:
+    """The hashes of the eight rotations and mirror images of `pixels`, and their quality.
+
+    Order: upright, rotated by 90, 180, 270 degrees, then the four mirror images. The upright hash
+    is that of `perceptual_hash`.
+    """
+    hashes, quality = pdqhash.compute_dihedral(_bounded(pixels))
+    return [np.packbits(bits).tobytes() for bits in hashes], int(quality)
+
+
+def hamming(left: bytes, right: bytes) -> int:
+    """How many of the bits differ, 0..256."""
+    if len(left) != len(right):
+        raise ValueError(f"hashes of {len(left)} and {len(right)} bytes cannot be compared")
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).bit_count()
+
+
+def _bounded(pixels: RgbImage) -> RgbImage:
+    """PDQ blurs to 64 × 64 anyway; the reference tool shrinks to 512 first (its section 3)."""
+    if max(pixels.shape[:2]) <= _MAX_SIDE:
+        return np.ascontiguousarray(pixels)
+    image = Image.fromarray(pixels)
+    image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image)
