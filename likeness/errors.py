@@ -13,6 +13,7 @@ LikenessError
 │   ├── NoTextTower, NoAttentionMap, NoPatchTokens
 │   └── WeightsError
 │       ├── WeightsNotFound
+│       ├── WeightsUnreadable
 │       └── WeightsMismatch
 ├── ImageError                  one image cannot be used; recorded with its reason, the run goes on
 │   ├── UnsupportedFormat
@@ -148,6 +149,17 @@ class WeightsNotFound(WeightsError):
         )
 
 
+class WeightsUnreadable(WeightsError):
+    """A file that is damaged, of another kind, or not safe to read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"the weights in {path} cannot be read: {reason}; give a whole .safetensors file, or a "
+            ".pt file that holds tensors only"
+        )
+
+
 class WeightsMismatch(WeightsError):
     def __init__(self, path: str, encoder: str, mismatches: Sequence[str]) -> None:
         self.path, self.encoder, self.mismatches = path, encoder, tuple(mismatches)
@@ -217,7 +229,7 @@ class SnapshotDamaged(SnapshotError):
         self.path, self.reason = path, reason
         super().__init__(
             f"index {path} is damaged: {reason}; it was set aside and is rebuilt from the catalog "
-            "by `likeness reindex --index-only` or the next publish"
+            "by `likeness reindex` or the next publish"
         )
 
 

@@ -1,0 +1,88 @@
+"""What travels down the indexing pipeline, one record per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from indexer.sources import SourceItem
+from likeness.catalog.records import Linked, Moved, SourceFacts
+from likeness.imaging.pool import PreparedImage
+from likeness.types import StoredVectors
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image that has to be read. known_id, known_sha256: the live row under its URI, if any."""
+
+    item: SourceItem
+    known_id: int | None = None
+    known_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A stored image that lacks an embedding in the space being filled."""
+
+    image_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The bytes of an image, with their hash."""
+
+    source: SourceFacts
+    data: bytes
+    known_id: int | None = None
+    known_sha256: str = ""
+    filling: Filling | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that cannot be used, with the stable code of its reason."""
+
+    source: SourceFacts
+    code: str
+    message: str
+    filling: Filling | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Same bytes under the same URI; only the file's time is new."""
+
+    source: SourceFacts
+    image_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Same bytes as an image that is further down the pipeline and not committed yet."""
+
+    source: SourceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Decoded and made ready for every encoder of the run."""
+
+    source: SourceFacts
+    image: PreparedImage
+    filling: Filling | None = None
+
+
+Settled: TypeAlias = Failure | Unchanged | Twin | Linked | Moved
+"""Outcomes that need no decoding."""
+
+Routed: TypeAlias = Loaded | Settled
+Decoded: TypeAlias = Prepared | Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Consecutive outcomes; the i-th `Prepared` among them has row i of each space's vectors."""
+
+    outcomes: Sequence[Decoded]
+    vectors: dict[int, StoredVectors]

@@ -1,0 +1,238 @@
+"""What an entry point asks of the write side: index sources, fill a space, retry, rebuild."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.items import Failure, Filling, Loaded
+from indexer.load import filling, with_hash
+from indexer.pipeline import Pipeline, PipelineOptions, default_decode_workers
+from indexer.progress import IndexReport, Progress
+from indexer.publish import needs_publish, publish
+from indexer.sources import Source, SourceOptions, UriReader, open_list, open_source
+from likeness.catalog.records import Collection, KnownImage, SourceFacts, Space
+from likeness.encoders.interface import Encoder
+from likeness.errors import ImageError, InputError
+from likeness.runtime import Runtime
+from likeness.types import ImageState
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRequest:
+    """What to index. sources: folders, files, archives, shards. lists: files that name images.
+
+    encoder: of the collection's first space; None leaves it to the settings. column: of the
+    lists, the one with paths or URLs; None finds it by its name.
+    """
+
+    collection: str
+    sources: Sequence[str] = ()
+    lists: Sequence[Path] = ()
+    column: str | None = None
+    options: SourceOptions = SourceOptions()
+    encoder: str | None = None
+    retry_failed: bool = False
+    prune: bool = False
+
+
+class Indexer:
+    """The write side of one process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._catalog = runtime.catalog
+
+    def index(self, request: IndexRequest, progress: Progress, stop: threading.Event) -> IndexReport:
+        """Bring a collection in step with its sources, fill its spaces and publish.
+
+        Idempotent; stopped or killed at any moment, the next run goes on from what is stored.
+        Raises SourceError before any work when a source cannot be opened.
+        """
+        sources = self._open(request)
+        if not sources:
+            raise InputError("nothing to index: name a folder, a file, an archive or --from LIST")
+        collection = self._catalog.create_collection(request.collection)
+        encoders = self._encoders(collection, request.encoder, progress)
+        pipeline = self._pipeline(
+            collection,
+            encoders,
+            progress,
+            stop,
+            retry_failed=request.retry_failed,
+            prune=request.prune,
+        )
+        complete = pipeline.run(sources)
+        if complete:
+            for space in self._catalog.spaces(collection.id):
+                complete = complete and self._fill(collection, space, progress, stop)
+        return self._finish(collection, progress, complete=complete, force=False)
+
+    def add_encoder(
+        self, collection_name: str, encoder_name: str, progress: Progress, stop: threading.Event
+    ) -> IndexReport:
+        """Give a collection a further space and embed every stored image in it."""
+        collection = self._catalog.collection(collection_name)
+        encoder = self._runtime.encoder(encoder_name)
+        space = self._ensure_space(collection, encoder)
+        complete = self._fill(collection, space, progress, stop)
+        return self._finish(collection, progress, complete=complete, force=False)
+
+    def retry_failed(
+        self, collection_name: str, progress: Progress, stop: threading.Event
+    ) -> IndexReport:
+        """Read every failed image again, wherever it came from."""
+        collection = self._catalog.collection(collection_name)
+        encoders = self._encoders(collection, None, progress)
+        pipeline = self._pipeline(collection, encoders, progress, stop)
+        complete = pipeline.run_loaded(self._read_failed(collection, progress))
+        return self._finish(collection, progress, complete=complete, force=False)
+
+    def rebuild(self, collection_name: str, progress: Progress) -> IndexReport:
+        """Build every index of a collection anew from the catalog, embedding nothing."""
+        collection = self._catalog.collection(collection_name)
+        return self._finish(collection, progress, complete=True, force=True)
+
+    def _open(self, request: IndexRequest) -> list[Source]:
+        sources = [open_source(spec, request.options) for spec in request.sources]
+        sources += [
+            open_list(path, request.options, column=request.column) for path in request.lists
+        ]
+        return sources
+
+    def _encoders(
+        self, collection: Collection, asked: str | None, progress: Progress
+    ) -> dict[int, Encoder]:
+        spaces = self._catalog.spaces(collection.id)
+        if not spaces:
+            chosen = self._runtime.choose_encoder(asked)
+            if chosen.notice:
+                progress.notices.append(chosen.notice)
+            space = self._ensure_space(collection, chosen.encoder)
+            return {space.id: chosen.encoder}
+        if asked and asked not in {space.encoder for space in spaces}:
+            have = ", ".join(space.encoder for space in spaces)
+            raise InputError(
+                f"collection {collection.name!r} is embedded with {have}; to add {asked} beside "
+                f"it run `likeness reindex --collection {collection.name} --encoder {asked}`, "
+                "or index into another --collection"
+            )
+        return {space.id: self._runtime.encoder_of(space) for space in spaces}
+
+    def _ensure_space(self, collection: Collection, encoder: Encoder) -> Space:
+        spec = encoder.spec
+        return self._catalog.ensure_space(
+            collection.id,
+            encoder=spec.name,
+            fingerprint=encoder.fingerprint,
+            dim=spec.dim,
+            towers=spec.towers,
+        )
+
+    def _pipeline(
+        self,
+        collection: Collection,
+        encoders: Mapping[int, Encoder],
+        progress: Progress,
+        stop: threading.Event,
+        *,
+        retry_failed: bool = False,
+        prune: bool = False,
+    ) -> Pipeline:
+        settings = self._runtime.settings
+        options = PipelineOptions(
+            batch_size=settings.batch_size or min(e.batch_size for e in encoders.values()),
+            decode_workers=settings.decode_workers or default_decode_workers(),
+            limits=self._runtime.limits,
+            commit_rows=settings.commit_rows,
+            commit_interval_s=settings.commit_interval_s,
+            retry_failed=retry_failed,
+            prune=prune,
+        )
+        return Pipeline(
+            self._catalog, collection.id, encoders, options, progress=progress, stop=stop
+        )
+
+    def _fill(
+        self, collection: Collection, space: Space, progress: Progress, stop: threading.Event
+    ) -> bool:
+        """Embed what the space lacks; True when nothing is left to do."""
+        if not self._catalog.missing_in_space(collection.id, space.id, 0, 1):
+            return True
+        encoders = {space.id: self._runtime.encoder_of(space)}
+        pipeline = self._pipeline(collection, encoders, progress, stop)
+
+        def read_page(after: int) -> list[KnownImage]:
+            return self._catalog.missing_in_space(collection.id, space.id, after, _PAGE)
+
+        def read(reader: UriReader, image: KnownImage) -> Loaded | Failure:
+            source = _source_of(image)
+            try:
+                data = reader.read(image.uri)
+            except ImageError as error:
+                return Failure(source, error.code, str(error), Filling(image.image_id))
+            return filling(source, image.image_id, data)
+
+        return pipeline.run_loaded(self._read_all(read_page, read, progress))
+
+    def _read_failed(
+        self, collection: Collection, progress: Progress
+    ) -> Iterator[Loaded | Failure]:
+        def read_page(after: int) -> list[KnownImage]:
+            return self._catalog.known_in_state(collection.id, ImageState.FAILED, after, _PAGE)
+
+        def read(reader: UriReader, image: KnownImage) -> Loaded | Failure:
+            source = _source_of(image)
+            try:
+                data = reader.read(image.uri)
+            except ImageError as error:
+                return Failure(source, error.code, str(error))
+            return Loaded(with_hash(source, data), data)
+
+        yield from self._read_all(read_page, read, progress)
+
+    def _read_all(
+        self,
+        read_page: Callable[[int], list[KnownImage]],
+        read: Callable[[UriReader, KnownImage], Loaded | Failure],
+        progress: Progress,
+    ) -> Iterator[Loaded | Failure]:
+        settings = self._runtime.settings
+        after = 0
+        with UriReader(
+            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
+        ) as reader:
+            while page := read_page(after):
+                progress.add(scanned=len(page))
+                for image in page:
+                    yield read(reader, image)
+                after = page[-1].image_id
+        progress.scan_done = True
+
+    def _finish(
+        self, collection: Collection, progress: Progress, *, complete: bool, force: bool
+    ) -> IndexReport:
+        spaces = self._catalog.spaces(collection.id)
+        published = []
+        for space in spaces:
+            directory = self._runtime.index_dir(space)
+            if force or needs_publish(self._catalog, space, directory):
+                published.append(publish(self._catalog, space, directory).name)
+        return IndexReport(
+            collection=collection.name,
+            encoders=tuple(space.encoder for space in spaces),
+            counts=progress.counts,
+            seconds=progress.seconds,
+            complete=complete,
+            published=tuple(published),
+            problems=progress.problems,
+            notices=tuple(progress.notices),
+        )
+
+
+def _source_of(image: KnownImage) -> SourceFacts:
+    return SourceFacts(image.uri, image.path, image.sha256, image.size, image.mtime_ns)

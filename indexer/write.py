@@ -1,0 +1,154 @@
+"""Outcomes to the catalog: one transaction per batch, the only moment at which anything is stored."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from indexer.items import Decoded, Failure, Group, Prepared, Twin, Unchanged
+from indexer.load import InFlight, linked_to
+from indexer.progress import Progress
+from likeness.catalog import Catalog
+from likeness.catalog.records import (
+    Batch,
+    BatchItem,
+    Failed,
+    Filled,
+    Linked,
+    Moved,
+    SourceFacts,
+    Stored,
+)
+from likeness.types import StoredVectors
+
+
+class BatchWriter:
+    """Collects outcomes in order and commits them when there are enough or they are old enough."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        collection_id: int,
+        *,
+        in_flight: InFlight,
+        progress: Progress,
+        rows: int,
+        interval_s: float,
+    ) -> None:
+        self._catalog = catalog
+        self._collection_id = collection_id
+        self._in_flight = in_flight
+        self._progress = progress
+        self._rows = rows
+        self._interval_s = interval_s
+        self._reset()
+
+    def add(self, group: Group) -> None:
+        """Take a group; commit when the batch is full or its first outcome is old enough."""
+        if not self._held:
+            self._since = time.monotonic()
+        row = 0
+        for outcome in group.outcomes:
+            self._take(outcome, group.vectors, row)
+            row += isinstance(outcome, Prepared)
+        late = time.monotonic() - self._since >= self._interval_s
+        if self._held >= self._rows or (self._held and late):
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is held. After this returns, it is stored."""
+        if not self._held:
+            return
+        vectors = {space_id: np.stack(rows) for space_id, rows in self._vectors.items()}
+        result = self._catalog.commit_batch(self._collection_id, Batch(self._outcomes, vectors))
+        if self._touched:
+            self._catalog.touch(self._collection_id, self._touched)
+        self._in_flight.discard(self._hashes)
+        self._progress.add(
+            stored=len(result.stored),
+            linked=len(result.linked),
+            moved=len(result.moved),
+            filled=len(result.filled),
+            kept=len(result.skipped) + len(self._touched),
+        )
+        for failed in self._failures:
+            self._progress.problem(
+                failed.source.path, failed.code, failed.message, counted_as="failed"
+            )
+        self._reset()
+
+    @property
+    def _held(self) -> int:
+        return len(self._outcomes) + len(self._touched) + len(self._failures)
+
+    def _reset(self) -> None:
+        self._outcomes: list[BatchItem] = []
+        self._vectors: dict[int, list[StoredVectors]] = {}
+        self._rows_of: dict[str, Prepared | Failure] = {}
+        self._row_of: dict[str, int] = {}
+        self._touched: list[tuple[int, int | None, int | None]] = []
+        self._failures: list[Failure] = []
+        self._hashes: list[str] = []
+        self._since = time.monotonic()
+
+    def _take(self, outcome: Decoded, vectors: dict[int, StoredVectors], row: int) -> None:
+        match outcome:
+            case Prepared():
+                self._take_prepared(outcome, vectors, row)
+            case Failure():
+                self._take_failure(outcome)
+            case Twin():
+                self._take_twin(outcome.source)
+            case Unchanged():
+                self._touched.append(
+                    (outcome.image_id, outcome.source.size, outcome.source.mtime_ns)
+                )
+            case Linked() | Moved():
+                self._outcomes.append(outcome)
+
+    def _take_prepared(
+        self, outcome: Prepared, vectors: dict[int, StoredVectors], row: int
+    ) -> None:
+        number = 0
+        for space_id, rows in vectors.items():
+            held = self._vectors.setdefault(space_id, [])
+            number = len(held)
+            held.append(rows[row])
+        if outcome.filling is not None:
+            self._outcomes.append(Filled(outcome.filling.image_id, number))
+            return
+        self._outcomes.append(Stored(outcome.source, outcome.image.facts, number))
+        self._rows_of[outcome.source.sha256] = outcome
+        self._row_of[outcome.source.sha256] = number
+        self._hashes.append(outcome.source.sha256)
+
+    def _take_failure(self, outcome: Failure) -> None:
+        self._failures.append(outcome)
+        if outcome.filling is not None:
+            return
+        self._outcomes.append(Failed(outcome.source, outcome.code, outcome.message))
+        if outcome.source.sha256:
+            self._rows_of[outcome.source.sha256] = outcome
+            self._hashes.append(outcome.source.sha256)
+
+    def _take_twin(self, source: SourceFacts) -> None:
+        first = self._rows_of.get(source.sha256)
+        if isinstance(first, Prepared):
+            number = self._row_of[source.sha256]
+            self._outcomes.append(Stored(source, first.image.facts, number))
+        elif isinstance(first, Failure):
+            self._take_failure(Failure(source, first.code, first.message))
+        else:
+            self._take_committed_twin(source)
+
+    def _take_committed_twin(self, source: SourceFacts) -> None:
+        rows = self._catalog.known_by_hash(self._collection_id, [source.sha256])[source.sha256]
+        stored = [row for row in rows if row.has_embedding]
+        linked = linked_to(source, stored, self._catalog, self._collection_id)
+        if linked is not None:
+            self._outcomes.append(linked)
+        else:
+            code = rows[0].reason_code or "corrupt"
+            message = f"{source.path}: same bytes as {rows[0].uri}, which failed"
+            self._take_failure(Failure(source, code, message))

@@ -1,0 +1,122 @@
+"""`likeness index`: sources in, searchable images out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import click
+
+from indexer.progress import IndexReport, Progress
+from indexer.service import Indexer, IndexRequest
+from indexer.sources import SourceOptions
+from likeness.cli.options import collection_option, json_option
+from likeness.cli.output import duration_text, emit_json, note
+from likeness.cli.progress import shown, stopped_by_ctrl_c
+from likeness.runtime import Runtime
+from likeness.settings import Settings
+
+_LISTED_PROBLEMS = 10
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option(
+    "--from",
+    "lists",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="LIST",
+    help="List of paths or URLs: .txt, .csv or .parquet; other columns are kept and searchable.",
+)
+@click.option("--column", help="Column of the list that holds the path or URL.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only matching files.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="No matching files.")
+@click.option("--hidden", is_flag=True, help="Hidden files and folders too.")
+@click.option("--follow-symlinks", is_flag=True, help="Follow symbolic links (loops are met once).")
+@click.option("--encoder", metavar="NAME", help="Encoder of a new collection (`likeness models`).")
+@click.option("--retry-failed", is_flag=True, help="Read failed images again, changed or not.")
+@click.option("--prune", is_flag=True, help="Let images go even when their source is empty now.")
+@collection_option
+@json_option
+@click.pass_obj
+def index(
+    settings: Settings,
+    *,
+    sources: tuple[str, ...],
+    lists: tuple[Path, ...],
+    column: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    hidden: bool,
+    follow_symlinks: bool,
+    encoder: str | None,
+    retry_failed: bool,
+    prune: bool,
+    collection: str,
+    as_json: bool,
+) -> int:
+    """Scan SOURCE (folders, files, .zip/.tar archives, WebDataset shards), embed what is new.
+
+    Safe to repeat and to interrupt: what is stored stays, the next run continues. Files that
+    moved are recognised by their bytes, changed ones are embedded again, vanished ones disappear
+    from results.
+    """
+    request = IndexRequest(
+        collection=collection,
+        sources=sources,
+        lists=lists,
+        column=column,
+        options=SourceOptions(
+            include=include,
+            exclude=exclude,
+            hidden=hidden,
+            follow_symlinks=follow_symlinks,
+            max_bytes=settings.max_bytes,
+            allow_private=settings.allow_private_urls,
+        ),
+        encoder=encoder,
+        retry_failed=retry_failed,
+        prune=prune,
+    )
+    progress, stop = Progress(), threading.Event()
+    with Runtime(settings) as runtime, stopped_by_ctrl_c(stop), shown(progress):
+        report = Indexer(runtime).index(request, progress, stop)
+    return report_outcome(report, as_json=as_json)
+
+
+def report_outcome(report: IndexReport, *, as_json: bool) -> int:
+    """Print the report of a run; returns the exit status: 0, 1 with failures, 130 stopped."""
+    for text in report.notices:
+        note(f"note: {text}")
+    if as_json:
+        emit_json({"schema": "likeness.index/1", **report.as_dict()})
+    else:
+        _print_report(report)
+    if not report.complete:
+        return 130
+    return 1 if report.counts.failed or report.counts.problems else 0
+
+
+def _print_report(report: IndexReport) -> None:
+    counts = report.counts
+    words = [
+        (counts.stored, "embedded"),
+        (counts.linked, "same bytes as another"),
+        (counts.moved, "moved"),
+        (counts.filled, "embedded in a further space"),
+        (counts.kept, "unchanged"),
+        (counts.gone, "vanished"),
+        (counts.failed, "failed"),
+    ]
+    done = ", ".join(f"{n:,} {word}" for n, word in words if n) or "nothing to do"
+    state = "" if report.complete else " (stopped; run again to continue)"
+    click.echo(
+        f"{report.collection}: {done} in {duration_text(report.seconds)}{state}; "
+        f"encoder {', '.join(report.encoders)}"
+    )
+    for problem in report.problems[:_LISTED_PROBLEMS]:
+        note(f"  {problem.code}: {problem.reason}")
+    more = counts.failed + counts.problems - _LISTED_PROBLEMS
+    if more > 0:
+        note(f"  and {more:,} more: `likeness images --failed` lists them")

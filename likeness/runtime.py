@@ -1,0 +1,132 @@
+"""Settings to live objects: the catalog, encoders loaded once per process, folders of indexes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from likeness.catalog import Catalog
+from likeness.catalog.records import Space
+from likeness.encoders.interface import Encoder
+from likeness.encoders.loading import load_encoder
+from likeness.errors import SettingsError, SpaceMismatch, WeightsNotFound
+from likeness.imaging.decode import DecodeLimits
+from likeness.settings import Settings
+
+WANTED_ENCODER = "open_clip:ViT-B-32/laion2b_s34b_b79k"
+SHIPPED_ENCODER = "likeness:tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenEncoder:
+    """An encoder and, when it is not the one that was wanted, the reason in words."""
+
+    encoder: Encoder
+    notice: str | None = None
+
+
+class Runtime:
+    """The live objects of one process; use as a context manager. Made by entry points only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._catalog: Catalog | None = None
+        self._encoders: dict[str, Encoder] = {}
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, opened (and migrated) on first use."""
+        if self._catalog is None:
+            self._make_home()
+            self._catalog = Catalog.open(self.settings.catalog_url)
+        return self._catalog
+
+    @property
+    def limits(self) -> DecodeLimits:
+        settings = self.settings
+        return DecodeLimits(
+            max_pixels=settings.max_pixels,
+            max_bytes=settings.max_bytes,
+            timeout_s=settings.decode_timeout_s,
+            memory_bytes=settings.decode_memory,
+        )
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of this name, loaded on first use. Raises UnknownEncoder, WeightsError."""
+        if name not in self._encoders:
+            self._limit_threads()
+            settings = self.settings
+            self._encoders[name] = load_encoder(
+                name,
+                device=settings.device,
+                precision=settings.precision,
+                weights_dir=settings.weights,
+                offline=settings.offline,
+                batch_size=settings.batch_size,
+            )
+        return self._encoders[name]
+
+    def encoder_of(self, space: Space) -> Encoder:
+        """The encoder that made a space's vectors; SpaceMismatch when its weights have changed."""
+        encoder = self.encoder(space.encoder)
+        if encoder.fingerprint != space.fingerprint:
+            raise SpaceMismatch(
+                f"{space.encoder} with fingerprint {encoder.fingerprint[:12]}",
+                f"{space.encoder} with fingerprint {space.fingerprint[:12]}",
+            )
+        return encoder
+
+    def choose_encoder(self, asked: str | None = None) -> ChosenEncoder:
+        """The encoder for a new space: as asked for, as set, or the best that is to be had.
+
+        Only the automatic choice falls back to the model that ships with Likeness, and the
+        notice says so; an encoder asked for by name is loaded or the error is raised.
+        """
+        name = asked or self.settings.encoder
+        if name != "auto":
+            return ChosenEncoder(self.encoder(name))
+        try:
+            return ChosenEncoder(self.encoder(WANTED_ENCODER))
+        except WeightsNotFound as missing:
+            notice = (
+                f"using {SHIPPED_ENCODER}, the small model that ships with Likeness: the weights "
+                f"of {missing.encoder} are not on this machine and cannot be fetched. For better "
+                "answers see `likeness models --advise` and supply weights with --encoder"
+            )
+            return ChosenEncoder(self.encoder(SHIPPED_ENCODER), notice)
+
+    def index_dir(self, space: Space) -> Path:
+        """Where the snapshots of a space lie."""
+        return self.settings.index_root / str(space.collection_id) / str(space.id)
+
+    def _make_home(self) -> None:
+        try:
+            self.settings.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"home {self.settings.home} cannot be made: {error.strerror}; "
+                "choose another with --home or LIKENESS_HOME"
+            ) from error
+
+    def _limit_threads(self) -> None:
+        if self.settings.threads is not None:
+            import torch  # noqa: PLC0415 - slow to import, and not every command needs it
+
+            torch.set_num_threads(self.settings.threads)

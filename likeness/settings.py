@@ -1,0 +1,151 @@
+"""Settings: one frozen object, from flags, `LIKENESS_*` variables and `likeness.toml`, in that order.
+
+Entry points build it; nothing below `likeness.runtime` sees it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from likeness.errors import SettingsError
+
+SETTINGS_FILE = "likeness.toml"
+
+
+class _HomeOnly(BaseSettings):
+    """The one setting that must be known before the settings file can be found."""
+
+    model_config = SettingsConfigDict(env_prefix="LIKENESS_", extra="ignore")
+
+    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("likeness")))
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Sizes in bytes, times in seconds, areas in pixels."""
+
+    model_config = SettingsConfigDict(env_prefix="LIKENESS_", frozen=True, extra="forbid")
+
+    home: Path = Field(description="Folder of the catalog, the indexes and this settings file.")
+    database_url: str = Field(
+        default="",
+        description="SQL database of the catalog, for example postgresql+psycopg://user@host/db; "
+        "empty: a SQLite file in the home.",
+    )
+    weights: Path | None = Field(
+        default=None, description="Folder with encoder weights, looked into before the hub."
+    )
+    encoder: str = Field(
+        default="auto",
+        description="Encoder of new collections. auto: open_clip:ViT-B-32/laion2b_s34b_b79k if "
+        "its weights are here or can be fetched, else the shipped likeness:tiny, and says so.",
+    )
+    offline: bool = Field(default=False, description="Never ask the model hub.")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Arithmetic of the encoder; auto: bf16 where it is fast."
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1, le=4096, description="Images per forward pass; empty: by memory."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of encoder and index; empty: all cores."
+    )
+    decode_workers: int | None = Field(
+        default=None, ge=1, le=256, description="Decoder processes; empty: one per core."
+    )
+    max_pixels: int = Field(
+        default=100_000_000, ge=1, description="Images with more pixels are refused."
+    )
+    max_bytes: int = Field(
+        default=200 * 2**20, ge=1, description="Files and archive members above this are refused."
+    )
+    decode_timeout_s: float = Field(
+        default=20.0, gt=0, description="A decode that takes longer is stopped."
+    )
+    decode_memory: int = Field(
+        default=2 * 2**30, ge=2**28, description="Memory limit of a decoder process."
+    )
+    allow_private_urls: bool = Field(
+        default=False, description="Fetch images from private and loopback addresses too."
+    )
+    commit_rows: int = Field(
+        default=1000, ge=1, le=4096, description="Images per transaction, at most."
+    )
+    commit_interval_s: float = Field(
+        default=2.0, gt=0, description="An image waits no longer than this for its transaction."
+    )
+
+    @property
+    def catalog_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'catalog.sqlite3'}"
+
+    @property
+    def index_root(self) -> Path:
+        return self.home / "index"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = init_settings()["home"]
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(home) / SETTINGS_FILE)
+        return init_settings, env_settings, toml
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings with flags before environment before `likeness.toml`; None flags are unset.
+
+    Raises SettingsError naming the setting, the value and what would do.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    home = Path(given.pop("home", None) or _HomeOnly().home).expanduser().absolute()
+    try:
+        return Settings(home=home, **given)
+    except ValidationError as error:
+        raise SettingsError(_describe(error, home)) from error
+    except ValueError as error:
+        raise SettingsError(f"{home / SETTINGS_FILE} is not valid TOML: {error}") from error
+
+
+def setting_origins(settings: Settings, **flags: Any) -> dict[str, str]:
+    """Where each setting's value comes from: flag, environment, file or default."""
+    given = {name for name, value in flags.items() if value is not None}
+    environment = EnvSettingsSource(Settings)()
+    file = TomlConfigSettingsSource(Settings, toml_file=settings.home / SETTINGS_FILE)()
+
+    def origin(name: str) -> str:
+        if name in given:
+            return "flag"
+        if name in environment:
+            return f"LIKENESS_{name.upper()}"
+        return SETTINGS_FILE if name in file else "default"
+
+    return {name: origin(name) for name in Settings.model_fields}
+
+
+def _describe(error: ValidationError, home: Path) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]) or "settings"
+        lines.append(
+            f"setting {name} = {problem['input']!r}: {problem['msg']} "
+            f"(flag --{name.replace('_', '-')}, LIKENESS_{name.upper()} or "
+            f"{name} in {home / SETTINGS_FILE})"
+        )
+    return "\n".join(lines)
