@@ -1,0 +1,1 @@
+"""The pictures of the demo: drawn, taken from installed packages, and edited."""
