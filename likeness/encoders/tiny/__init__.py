@@ -1,0 +1,1 @@
+"""The model that ships with the product: `likeness:tiny` and `likeness:tiny-copy`."""

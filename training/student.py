@@ -1,0 +1,42 @@
+"""The student before its first step: inherited from the teacher, or drawn at random."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from likeness.encoders.tiny.network import NetworkConfig, TinyNetwork, fit_weights
+from likeness.errors import SettingsError
+from training.config import StudentConfig
+
+
+def make_student(
+    config: StudentConfig, classes: int, teacher_weights: dict[str, Tensor], seed: int
+) -> TinyNetwork:
+    """A student of this shape. With init = "teacher" every backbone tensor is the teacher's.
+
+    Raises SettingsError when it shall inherit and the shapes do not allow it.
+    """
+    torch.manual_seed(seed)
+    network = TinyNetwork(
+        NetworkConfig(
+            architecture=config.architecture,
+            input_size=config.input_size,
+            depth=config.depth,
+            classes=classes,
+            copy_dim=config.copy_dim,
+        )
+    )
+    nn.init.orthogonal_(network.copy_head.weight)
+    nn.init.zeros_(network.copy_head.bias)
+    if config.init == "teacher":
+        patch = int(network.backbone.patch_embed.patch_size[0])
+        fitted = fit_weights(teacher_weights, config.input_size, patch, config.depth)
+        try:
+            network.backbone.load_state_dict(fitted)
+        except RuntimeError as error:
+            raise SettingsError(
+                f"a student {config.architecture} cannot inherit the teacher's weights ({error}); "
+                'give it the teacher\'s width and patch size, or set student.init = "scratch"'
+            ) from error
+    return network
