@@ -21,21 +21,21 @@ setup: ## make .venv with the tested versions of everything (done by the others 
 	@scripts/setup.sh
 
 demo: setup ## index a small collection, search it by words and by picture: [PHOTOS=~/Pictures]
-	@$(timed) "demo" $(bin)/python scripts/demo.py $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
+	@$(timed) "demo" $(bin)/python -m scripts.demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
 
 check: setup ## style, types, layers and docs: what CI runs first
 	@$(timed) "style (ruff)" $(bin)/ruff check .
 	@$(timed) "format (ruff)" $(bin)/ruff format --check .
 	@$(timed) "types (mypy --strict)" $(bin)/mypy
 	@$(timed) "layers (import-linter)" $(bin)/lint-imports --no-cache
-	@$(timed) "docs" $(bin)/python scripts/reference.py --check
+	@$(timed) "docs" $(bin)/python -m scripts.reference --check
 
 format: setup ## mend style and format where that can be done by machine
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
 docs: setup ## write docs/reference from the code
-	@$(bin)/python scripts/reference.py
+	@$(bin)/python -m scripts.reference
 
 test: setup ## all tests, with the servers that they need: [ARGS="tests/unit -k word"]
 	@scripts/services.sh

@@ -1,8 +1,8 @@
 """Real photographs that come inside the wheels of scikit-image, scikit-learn and matplotlib.
 
 They stay where pip put them and are copied into the demo's folder on the user's machine only.
-`terms` is what the package says of the picture; docs/images/README.md repeats it for those that
-are shown there.
+`terms`: author and licence as the package states them; docs/images/README.md repeats it for those
+that are shown there.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ PHOTOS = (
     Photo("galaxies", _SKIMAGE + "hubble_deep_field.jpg", "NASA, public domain"),
     Photo("grass", _SKIMAGE + "grass.png", "linolafett, CC0"),
     Photo("gravel", _SKIMAGE + "gravel.png", "CC0Textures, CC0"),
-    Photo("moon-surface", _SKIMAGE + "moon.png", "not stated by the package"),
-    Photo("motorcycle", _SKIMAGE + "motorcycle_left.png", "Middlebury 2014, not stated by the package"),
-    Photo("motorcycle-again", _SKIMAGE + "motorcycle_right.png", "Middlebury 2014, not stated by the package"),
-    Photo("naval-officer", _MATPLOTLIB + "grace_hopper.jpg", "US Navy; not stated by the package"),
-    Photo("printed-page", _SKIMAGE + "page.png", "not stated by the package"),
+    Photo("moon-surface", _SKIMAGE + "moon.png", "not stated"),
+    Photo("motorcycle", _SKIMAGE + "motorcycle_left.png", "Middlebury 2014; not stated"),
+    Photo("motorcycle-again", _SKIMAGE + "motorcycle_right.png", "Middlebury 2014; not stated"),
+    Photo("naval-officer", _MATPLOTLIB + "grace_hopper.jpg", "US Navy; not stated"),
+    Photo("printed-page", _SKIMAGE + "page.png", "not stated"),
     Photo("retina", _SKIMAGE + "retina.jpg", "Häggström, CC0"),
     Photo("rocket-launch", _SKIMAGE + "rocket.jpg", "SpaceX, public domain"),
     Photo("temple", _SKLEARN + "china.jpg", "danielbuechele, CC BY 2.0"),

@@ -1,0 +1,219 @@
+"""The house stands as DESIGN draws it: names, layers, quiet imports, documented commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import likeness
+from likeness.cli.main import COMMANDS, cli
+from likeness.settings import Settings
+from scripts import reference
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGES = ("likeness", "indexer", "search", "workers", "api", "migrations")
+
+TORCH_FREE = (
+    "likeness",
+    "likeness.types",
+    "likeness.errors",
+    "likeness.settings",
+    "likeness.encoders",
+    "likeness.encoders.registry",
+    "likeness.encoders.preprocess",
+    "likeness.imaging.decode",
+    "likeness.imaging.pool",
+    "likeness.catalog",
+    "likeness.cli.main",
+    "indexer.sources",
+)
+
+
+def _python(code: str, *, isolated: bool = False) -> str:
+    """Output of `code` in a new interpreter, outside the repository, its warnings being errors."""
+    flags = ["-I"] if isolated else []
+    environment = {**os.environ, "PYTHONPATH": "" if isolated else str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *flags, "-W", "error", "-c", code],
+        capture_output=True, text=True, check=False, cwd="/", env=environment, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _modules() -> list[str]:
+    """Dotted names of every module of the packages, from their files."""
+    names = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if parts[0] == "migrations" and len(parts) > 1 and parts[1] != "__init__":
+                continue  # run by Alembic with its context, not imported
+            names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_installed_package_name_resolves_to_ours(package: str) -> None:
+    found = _python(f"import {package}; print({package}.__file__)", isolated=True).strip()
+    assert Path(found) == ROOT / package / "__init__.py"
+
+
+def test_the_version_is_the_one_in_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert likeness.__version__ == project["version"]
+
+
+def test_public_names_are_pinned() -> None:
+    public = {name for name in vars(likeness) if not name.startswith("_")}
+    submodules = {path.stem for path in (ROOT / "likeness").iterdir()}
+    assert public - submodules == set()
+    assert likeness.__version__
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_importing_it_does_not_import_torch(module: str) -> None:
+    heavy = ("torch", "timm", "open_clip", "transformers")
+    code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
+    assert _python(code).strip() == "[]"
+
+
+def test_importing_every_module_opens_nothing_reads_no_environment_and_stays_silent() -> None:
+    """Audited in one new interpreter: no file written, no socket, no process, no LIKENESS_*."""
+    code = f"""
+import importlib, json, os, sys, threading, warnings
+import torch  # once, before the audit: what third parties do on import is theirs
+warnings.filterwarnings("ignore", module=r"^(?!likeness|indexer|search|workers|api)")
+seen = []
+def audit(event, args):
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
+        if "__pycache__" not in str(args[0]):
+            seen.append([event, str(args[0])])
+    elif event in ("socket.connect", "subprocess.Popen", "os.mkdir", "sqlite3.connect"):
+        seen.append([event, str(args[:1])])
+sys.addaudithook(audit)
+asked = []
+real = os.environ.__class__.__getitem__
+def getitem(self, key):
+    if str(key).startswith("LIKENESS_"):
+        asked.append(key)
+    return real(self, key)
+os.environ.__class__.__getitem__ = getitem
+threads = threading.active_count()
+ours = []
+for name in {_modules()!r}:
+    before = len(seen)
+    importlib.import_module(name)
+    if len(seen) > before:
+        ours.append([name, seen[before:]])
+print(json.dumps([ours, asked, threading.active_count() - threads]))
+"""
+    assert json.loads(_python(code)) == [[], [], 0]
+
+
+def _every_command() -> list[tuple[str, click.Command]]:
+    context = click.Context(cli)
+    found: list[tuple[str, click.Command]] = []
+
+    def walk(prefix: str, command: click.Command) -> None:
+        found.append((prefix, command))
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                walk(f"{prefix} {name}".strip(), inner)
+
+    walk("", cli)
+    return found
+
+
+def test_every_command_has_help_and_every_option_says_what_it_does() -> None:
+    for path, command in _every_command():
+        assert command.help, f"likeness {path} has no help"
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                documented = parameter.help or isinstance(parameter.type, click.Choice)
+                assert documented, f"likeness {path} {parameter.opts[0]} has no help"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_commands_help_is_shown_and_exits_with_0(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Usage: ")
+
+
+def test_every_command_takes_json() -> None:
+    for path, command in _every_command():
+        if isinstance(command, click.Group) or path.startswith("distill"):
+            continue
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert "--json" in options, f"likeness {path} has no --json"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_has_its_section_and_a_how_to_page_that_uses_it(name: str) -> None:
+    assert f"## likeness {name}\n" in (ROOT / "docs/commands.md").read_text()
+    pages = [p for p in (ROOT / "docs").glob("*.md") if p.name != "commands.md"]
+    used = re.compile(rf"likeness\b[^\n|`]*\b{name}\b")
+    assert any(used.search(page.read_text()) for page in pages)
+
+
+def test_every_setting_says_what_it_means() -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"setting {name} has no description"
+        assert f"`LIKENESS_{name.upper()}`" in page
+
+
+def test_the_reference_pages_are_what_the_code_says_and_links_lead_somewhere() -> None:
+    assert reference.check() == []
+
+
+def test_every_source_file_stays_within_reach_of_the_eye() -> None:
+    """Files rarely pass 300 lines; none passes 400."""
+    for package in (*PACKAGES, "training", "scripts", "benchmarks", "tests"):
+        for path in (ROOT / package).rglob("*.py"):
+            lines = path.read_text().count("\n")
+            assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines"
+
+
+def test_no_path_of_a_developers_machine_is_in_the_repository() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    foreign = re.compile(r"(?<![\w.])/(?:work|root|home/[a-z]+)/\w+")
+    for name in filter(None, listed.split("\0")):
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".sh", ".cfg", ""}:
+            found = foreign.search(path.read_text(errors="replace")) if path.is_file() else None
+            assert found is None, f"{name} names {found and found.group()}"
+
+
+def test_the_tested_versions_cover_every_direct_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = list(project["dependencies"])
+    for extra in ("cpu", "dev", "demo"):
+        asked += project["optional-dependencies"][extra]
+    pinned = {
+        _canonical(line.partition("==")[0])
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    for requirement in asked:
+        name = re.match(r"[\w.-]+", requirement)
+        assert name is not None
+        assert _canonical(name.group()) in pinned, f"{requirement} is not in constraints.txt"
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
