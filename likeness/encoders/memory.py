@@ -1,0 +1,44 @@
+"""How much memory an encoder takes, from its architecture. Free of torch.
+
+`benchmarks/embed.py --memory` compares these estimates with measured peaks.
+"""
+
+from __future__ import annotations
+
+from likeness.encoders.interface import Precision
+from likeness.encoders.records import EncoderRecord
+
+BYTES_PER_NUMBER: dict[Precision, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+
+def weights_bytes(record: EncoderRecord, precision: Precision) -> int:
+    """Memory of both towers' weights, in bytes."""
+    return (record.parameters + record.text_parameters) * BYTES_PER_NUMBER[precision]
+
+
+def activation_bytes(record: EncoderRecord, batch: int, precision: Precision) -> int:
+    """Peak memory of activations while `batch` images pass through the image tower, in bytes.
+
+    Without gradients only one block's tensors live at a time, and fused attention never holds
+    the tokens x tokens matrix. The widest moment of a pre-norm block is in its MLP: residual
+    stream and normed input (width each), hidden layer before and after its activation; or in
+    its attention: residual, normed input, q, k, v, the result and the copies that fused kernels
+    make of their layout. The input squares stand beside it in fp32 and in `precision`.
+    """
+    shape, number = record.shape, BYTES_PER_NUMBER[precision]
+    mlp = 2 * shape.width + 2 * shape.hidden
+    attention = 8 * shape.width
+    tokens = shape.tokens * max(mlp, attention) * number
+    squares = 3 * record.input_size**2 * (4 + number)
+    return batch * (tokens + squares)
+
+
+def batch_that_fits(record: EncoderRecord, available: int, precision: Precision, cap: int) -> int:
+    """The largest power of two up to `cap` whose activations take at most half of `available`
+    bytes after the weights; at least 1."""
+    budget = (available - weights_bytes(record, precision)) // 2
+    fitting = budget // activation_bytes(record, 1, precision)
+    batch = 1
+    while batch * 2 <= min(fitting, cap):
+        batch *= 2
+    return batch

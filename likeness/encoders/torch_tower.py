@@ -1,0 +1,168 @@
+"""What the adapters of torch models share: batches, precision, and unit length at the end."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from likeness.encoders.checkpoint import fingerprint_of
+from likeness.encoders.devices import DTYPES, available_bytes, choose_device, choose_precision
+from likeness.encoders.interface import (
+    AttentionFrom,
+    AttentionMaps,
+    Encoder,
+    EncoderSpec,
+    LoadRequest,
+    PatchTokens,
+)
+from likeness.encoders.memory import batch_that_fits
+from likeness.encoders.preprocess import Preprocess
+from likeness.encoders.records import EncoderRecord
+from likeness.errors import NoAttentionMap, NoPatchTokens, VectorError
+from likeness.types import Embeddings, PreparedBatch, RgbImage
+
+_log = logging.getLogger(__name__)
+
+# Beyond these, larger batches gain nothing (benchmarks/README.md) and cost latency.
+_BATCH_CAP = {"cpu": 32, "cuda": 256, "mps": 64}
+
+
+class TorchTower(Encoder):
+    """An encoder whose image tower is a torch module. Adapters say how to run it.
+
+    Safe to call from several threads; one forward pass is as parallel as torch makes it.
+    """
+
+    def __init__(
+        self,
+        record: EncoderRecord,
+        request: LoadRequest,
+        model: nn.Module,
+        preprocess: Preprocess,
+        *,
+        patch_grid: tuple[int, int] | None,
+        heads: int | None,
+        attention_from: AttentionFrom | None,
+    ) -> None:
+        device = choose_device(request.device)
+        precision = choose_precision(request.precision, device)
+        self.record = record
+        self.preprocess = preprocess
+        identity = f"{record.library}:{record.architecture}"
+        self.fingerprint = fingerprint_of(identity, record.pooling, preprocess, model)
+        self.model = model.eval().requires_grad_(False).to(device, DTYPES[precision])
+        self.spec = EncoderSpec(
+            name=request.name,
+            dim=record.dim,
+            input_size=preprocess.size,
+            towers=record.towers,
+            patch_grid=patch_grid,
+            heads=heads,
+            device=str(device),
+            precision=precision,
+            attention_from=attention_from,
+        )
+        self._device, self._dtype = device, DTYPES[precision]
+        scale = 255.0 * torch.tensor(preprocess.std, dtype=torch.float32)
+        shift = 255.0 * torch.tensor(preprocess.mean, dtype=torch.float32)
+        self._scale, self._shift = scale.to(device), shift.to(device)
+        cap = _BATCH_CAP[device.type]
+        self.batch_size = request.batch_size or batch_that_fits(
+            record, available_bytes(device), precision, cap
+        )
+        forward = self._features
+        self._forward = torch.compile(forward) if request.compiled else forward
+
+    @abstractmethod
+    def _features(self, pixels: Tensor) -> Tensor:
+        """Embed normalised pixels [n, 3, s, s]: [n, d], of any length."""
+
+    @abstractmethod
+    def _patch_tokens(self, pixels: Tensor) -> Tensor:
+        """Patch tokens of normalised pixels [n, 3, s, s]: [n, p, w]."""
+
+    @abstractmethod
+    def _attention(self, pixels: Tensor) -> Tensor:
+        """Attention over the patches for normalised pixels [n, 3, s, s]: [n, heads, p]."""
+
+    def embed_prepared(self, batch: PreparedBatch) -> Embeddings:
+        side = self.spec.input_size
+        if batch.dtype != np.uint8 or batch.shape[1:] != (side, side, 3):
+            raise VectorError(
+                f"{self.spec.name} takes uint8 [n, {side}, {side}, 3], not {batch.dtype} "
+                f"{list(batch.shape)}; prepare images with its own `preprocess`"
+            )
+        vectors = self._in_batches(self._forward, batch)
+        return unit_rows(vectors) if len(batch) else np.zeros((0, self.spec.dim), np.float32)
+
+    def patch_tokens(self, images: Sequence[RgbImage]) -> PatchTokens:
+        if self.spec.patch_grid is None:
+            raise NoPatchTokens(self.spec.name, "its architecture keeps no tokens per patch")
+        return self._in_batches(self._patch_tokens, self.preprocess.batch(images))
+
+    def attention(self, images: Sequence[RgbImage]) -> AttentionMaps:
+        if self.spec.attention_from is None:
+            raise NoAttentionMap(
+                self.spec.name,
+                "its blocks attend within windows, or mix by convolution, so that no single token "
+                "sees the whole image; patch_tokens says what is where",
+            )
+        return self._in_batches(self._attention, self.preprocess.batch(images))
+
+    def _in_batches(
+        self, run: Callable[[Tensor], Tensor], batch: PreparedBatch
+    ) -> npt.NDArray[np.float32]:
+        """Run over at most `batch_size` images at a time; half of it whenever a GPU has no room."""
+        parts: list[Tensor] = []
+        start = 0
+        while start < len(batch):
+            part = batch[start : start + self.batch_size]
+            try:
+                with torch.inference_mode():
+                    parts.append(run(self._pixels(part)).float())
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size = max(1, self.batch_size // 2)
+                torch.cuda.empty_cache()
+                _log.warning(
+                    "%s: the GPU has no room for the batch, going on with %d images at a time",
+                    self.spec.name,
+                    self.batch_size,
+                )
+                continue
+            start += len(part)
+        if not parts:
+            return np.zeros((0, 0, 0), np.float32)
+        return cast(npt.NDArray[np.float32], torch.cat(parts).cpu().numpy())
+
+    def _pixels(self, batch: PreparedBatch) -> Tensor:
+        """uint8 [n, s, s, 3] on the host → normalised [n, 3, s, s] on the device.
+
+        Computed in fp32: (x - 255 mean) / (255 std) = (x / 255 - mean) / std. The memory stays in
+        the order of the images, channels last, which convolutions like.
+        """
+        host = torch.from_numpy(np.ascontiguousarray(batch))
+        if self._device.type == "cuda":
+            host = host.pin_memory()
+        pixels = host.to(self._device, non_blocking=True).float()
+        pixels.sub_(self._shift).div_(self._scale)
+        return pixels.permute(0, 3, 1, 2).to(self._dtype)
+
+
+def unit_rows(vectors: npt.NDArray[np.float32]) -> Embeddings:
+    """Scale rows to L2 norm 1. Raises VectorError when one is zero or not finite."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms == 0).any():
+        raise VectorError(
+            "the encoder gave a vector that is zero or not finite: its weights are damaged, or too "
+            "large for this precision; try fp32"
+        )
+    return cast(Embeddings, vectors / norms)
