@@ -4,8 +4,10 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 PHOTOS ?=
+WORDS ?=
+ENCODER ?=
 ARGS ?=
-export VENV
+export VENV PHOTOS WORDS ENCODER
 bin := $(VENV)/bin
 
 # Test processes share the cores, so each computes with one thread unless told otherwise.
@@ -20,8 +22,9 @@ help: ## list these targets
 setup: ## make .venv with the tested versions of everything (done by the others when needed)
 	@scripts/setup.sh
 
-demo: setup ## index a small collection, search it by words and by picture: [PHOTOS=~/Pictures]
-	@$(timed) "demo" $(bin)/python -m scripts.demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
+demo: setup ## index a small collection, search it by words and by picture: [PHOTOS=~/Pictures] [WORDS="…"]
+	@$(timed) "demo" $(bin)/python -m scripts.demo $${PHOTOS:+--photos "$$PHOTOS"} \
+		$${WORDS:+--words "$$WORDS"} $${ENCODER:+--encoder "$$ENCODER"} $(ARGS)
 
 check: setup ## style, types, layers and docs: what CI runs first
 	@$(timed) "style (ruff)" $(bin)/ruff check .
