@@ -1,0 +1,31 @@
+"""Run benchmarks one after the other: `python -m benchmarks [NAME…]`, all without a name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# name → what it measures. Each is a module of this package with `main(arguments) -> int`.
+BENCHMARKS = {
+    "embed": "images/s of each stage alone and of the whole pipeline, against the plain loop",
+    "clothing": "precision of class retrieval through the whole product",
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are:", file=sys.stderr)
+        for name, line in BENCHMARKS.items():
+            print(f"  {name:12} {line}", file=sys.stderr)
+        return 2
+    worst = 0
+    for name in names or BENCHMARKS:
+        print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
+        worst = max(worst, importlib.import_module(f"benchmarks.{name}").main([]))
+        print()
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
