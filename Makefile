@@ -47,5 +47,9 @@ test: setup ## all tests, with the servers that they need: [ARGS="tests/unit -k 
 bench: setup ## the benchmarks, against named peers: [ARGS="embed clothing"]
 	@$(timed) "benchmarks" $(bin)/python -m benchmarks $(ARGS)
 
+up: setup ## servers to try things with, until Ctrl-C; prints how to use them
+	@scripts/services.sh
+	@$(bin)/python -m scripts.up
+
 clean: ## remove what the other targets made, the environment included
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

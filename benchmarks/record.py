@@ -92,6 +92,6 @@ def _processor() -> str:
 
 
 def _gpu() -> str | None:
-    import torch  # noqa: PLC0415 - slow to import, needed last
+    import torch  # slow to import, and needed last
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
