@@ -77,7 +77,7 @@ def degrees(parts: Any, reference: Any, limit: float) -> float | None:
         return None
     if any(value < 0 for value in values) or any(value >= 60 for value in values[1:]):
         return None
-    angle = sum(value / 60**power for power, value in enumerate(values))
+    angle = sum(value / 60.0**power for power, value in enumerate(values))
     if angle > limit:
         return None
     named = reference.decode("ascii", "replace") if isinstance(reference, bytes) else reference
