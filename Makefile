@@ -37,7 +37,7 @@ format: setup ## mend style and format where that can be done by machine
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-docs: setup ## write docs/reference from the code
+docs: setup ## write the reference pages of docs/ from the code
 	@$(bin)/python -m scripts.reference
 
 test: setup ## all tests, with the servers that they need: [ARGS="tests/unit -k word"]
