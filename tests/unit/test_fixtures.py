@@ -10,6 +10,9 @@ import psycopg
 import pytest
 from PIL import Image
 
+from likeness.errors import NoTextTower
+from likeness.types import Tower
+from tests.fakes.encoder import COLOURS, FakeEncoder
 from tests.fakes.pictures import draw_pixels
 
 
@@ -41,3 +44,25 @@ def test_each_test_gets_an_empty_postgresql_database(postgres_url: str) -> None:
             "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
         ).fetchone()
     assert tables == (0,)
+
+
+def test_the_fake_encoder_finds_a_picture_by_its_colour_and_by_itself() -> None:
+    encoder = FakeEncoder()
+    filled = [np.full((40, 60, 3), colour, np.uint8) for colour in COLOURS.values()]
+    images = encoder.embed(filled)
+    assert np.allclose(np.linalg.norm(images, axis=1), 1, atol=1e-6)
+    words = encoder.embed_texts([f"a {name} picture" for name in COLOURS])
+    assert (words @ images.T).argmax(axis=1).tolist() == list(range(len(COLOURS)))
+    assert encoder.prepared == len(COLOURS)
+
+
+def test_fake_encoders_of_two_seeds_make_two_spaces() -> None:
+    one, other = FakeEncoder(seed=0), FakeEncoder(seed=1)
+    image = [draw_pixels(1)]
+    assert one.fingerprint != other.fingerprint
+    assert not np.allclose(one.embed(image), other.embed(image))
+
+
+def test_the_fake_encoder_without_a_text_tower_refuses_words() -> None:
+    with pytest.raises(NoTextTower):
+        FakeEncoder(towers=frozenset({Tower.IMAGE})).embed_texts(["red"])
