@@ -67,7 +67,8 @@ class FakeEncoder(Encoder):
         n, cell = len(batch), _SIZE // _GRID
         cells = batch.reshape(n, _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4)) / 255.0 - 0.5
         rows = np.concatenate([cells.reshape(n, -1), np.full((n, 1), 0.1)], axis=1) * self._signs
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        unit: Embeddings = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return unit
 
 
 def _filled(text: str) -> PreparedBatch:

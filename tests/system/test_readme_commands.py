@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def _shell(line: str, *, cwd: Path, home: Path) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture(scope="module")
-def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder with Photos/ and, in the working directory, query.jpg."""
     home = tmp_path_factory.mktemp("user")
     paths = write_pictures(home / "Photos", 12)
