@@ -25,7 +25,9 @@ LikenessError
 ├── DecoderUnavailable          no decode worker can be started: the machine's fault, no image's
 ├── VectorError                 NaN, zero norm or wrong dimension, refused at the door
 ├── SnapshotError               an index on disk that must not answer
-│   └── SnapshotDamaged
+│   ├── SnapshotDamaged
+│   │   └── SnapshotMissing     it is not on this machine at all
+│   └── SnapshotNotWritten      publishing failed (full disk, say); the old one serves on
 └── CatalogError                the database cannot be used as it is
     └── CatalogUnavailable      it cannot be reached or is locked; trying again later is safe
 
@@ -230,6 +232,22 @@ class SnapshotDamaged(SnapshotError):
         super().__init__(
             f"index {path} is damaged: {reason}; it was set aside and is rebuilt from the catalog "
             "by `likeness reindex` or the next publish"
+        )
+
+
+class SnapshotMissing(SnapshotDamaged):
+    """The whole folder is absent: deleted by hand, or written by another machine."""
+
+
+class SnapshotNotWritten(SnapshotError):
+    """A new index could not be written; what was there before is untouched."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"index {path} could not be written: {reason}; nothing was lost: images are in the "
+            "catalog and the index before it answers on. Mend the cause, then "
+            "`likeness reindex --index-only`"
         )
 
 

@@ -1,0 +1,184 @@
+"""Files that are on the disk when we say so, and bytes that are what they were when we read them.
+
+FAISS's `write_index` neither fsyncs nor reports a full disk, and `read_index` answers wrongly and
+in silence from a file with a flipped bit. So indexes are written and read through this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from likeness.errors import SnapshotDamaged
+
+_STEP_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a whole file looks like. sha256: lower-case hex."""
+
+    size: int
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"size": self.size, "sha256": self.sha256}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FileFacts:
+        return cls(size=int(values["size"]), sha256=str(values["sha256"]))
+
+
+class DurableFile:
+    """A new file that is on the disk once `finish` has returned; a context manager.
+
+    Raises OSError where the disk is full or fails, at the write or the fsync that noticed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create the file; it must not exist."""
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, data: bytes | npt.NDArray[Any]) -> None:
+        """Append bytes, or an array's bytes in C order."""
+        octets = memoryview(data) if isinstance(data, bytes) else _octets(data)
+        self._hash.update(octets)
+        self._size += octets.nbytes
+        while octets.nbytes:
+            octets = octets[os.write(self._fd, octets[:_STEP_BYTES]) :]
+
+    def finish(self) -> FileFacts:
+        """Force the bytes to the disk, make the file read-only and close it."""
+        os.fchmod(self._fd, 0o444)
+        os.fsync(self._fd)
+        if hasattr(os, "posix_fadvise"):  # so that reading back asks the disk, not our own cache
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self.close()
+        return FileFacts(self._size, self._hash.hexdigest())
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable, after files or renames in it."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class VerifiedFile:
+    """A file's bytes, compared with its facts before anybody sees them.
+
+    `data`: uint8 [size], read-only. In memory, later damage on the disk cannot reach it. Mapped,
+    it costs no memory that the system could not take back; the file was hashed through the same
+    cache pages that the mapping shows, and `intact` says whether it was written to since. Snapshot
+    files are read-only and only ever unlinked, which leaves a mapping whole; a foreign program that
+    cuts a mapped file short while it is searched can still end the process, as with any mapping.
+    """
+
+    def __init__(self, path: Path, facts: FileFacts, *, in_memory: bool) -> None:
+        """Raises SnapshotDamaged, naming file and reason, when it is not what `facts` say."""
+        self.path = path
+        with _opened(path) as fd:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise SnapshotDamaged(str(path.parent), f"{path.name} is not a regular file")
+            if status.st_size != facts.size:
+                reason = f"{path.name} has {status.st_size} bytes where {facts.size} were written"
+                raise SnapshotDamaged(str(path.parent), reason)
+            self._stamp = _stamp(status)
+            self._mapped = not in_memory and facts.size > 0
+            held = np.empty(facts.size if not self._mapped else 0, dtype=np.uint8)
+            if _digest(fd, path, facts.size, held if not self._mapped else None) != facts.sha256:
+                reason = f"the bytes of {path.name} are not those that were written (SHA-256)"
+                raise SnapshotDamaged(str(path.parent), reason)
+            if self._mapped:
+                mapping = mmap.mmap(fd, facts.size, access=mmap.ACCESS_READ)
+                held = np.frombuffer(mapping, dtype=np.uint8)
+        held.flags.writeable = False
+        self.data: npt.NDArray[np.uint8] = held
+
+    def intact(self) -> bool:
+        """Whether nobody wrote to the mapped file since it was verified; one system call.
+
+        A file that was unlinked or replaced is still whole in the mapping.
+        """
+        if not self._mapped:
+            return True
+        try:
+            now = _stamp(self.path.stat())
+        except OSError:
+            return True
+        return now == self._stamp or now[:2] != self._stamp[:2]
+
+
+def _octets(array: npt.NDArray[Any]) -> memoryview:
+    """An array's bytes in C order, in place where it is contiguous."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Any:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise SnapshotDamaged(str(path.parent), f"{path.name} is missing") from error
+    except OSError as error:
+        raise SnapshotDamaged(str(path.parent), f"{path.name}: {error.strerror}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _digest(fd: int, path: Path, size: int, into: npt.NDArray[np.uint8] | None) -> str:
+    """SHA-256 of the open file, whose bytes are kept in `into` when that is given."""
+    digest = hashlib.sha256()
+    scratch = _octets(np.empty(min(size, _STEP_BYTES), dtype=np.uint8) if into is None else into)
+    at = 0
+    while at < size:
+        start = 0 if into is None else at
+        room = scratch[start : start + min(_STEP_BYTES, size - at)]
+        try:
+            got = os.preadv(fd, [room], at)
+        except OSError as error:
+            raise SnapshotDamaged(str(path.parent), f"{path.name}: {error.strerror}") from error
+        if not got:
+            raise SnapshotDamaged(str(path.parent), f"{path.name} ended while it was read")
+        digest.update(room[:got])
+        at += got
+    return digest.hexdigest()

@@ -1,0 +1,232 @@
+"""Immutable indexes on disk: written whole or not at all, and verified before the first answer."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from likeness.errors import SnapshotDamaged, SnapshotMissing, SnapshotNotWritten, VectorError
+from likeness.types import ImageIds, StoredVectors
+from likeness.vectors.engine import load_faiss
+from likeness.vectors.files import DurableFile, FileFacts, VerifiedFile, sync_directory
+from likeness.vectors.index import VectorIndex
+from likeness.vectors.kinds import SnapshotParts, WriteFile, kind_named
+from likeness.vectors.manifest import MANIFEST_NAME, Manifest
+from likeness.vectors.validate import check_ids, check_vectors
+
+IDS_NAME = "ids.i64"
+VECTORS_NAME = "vectors.f16"
+
+PARTIAL_PREFIX = ".partial-"
+"""Begins the name of a folder that is being written; a leftover of that name is rubbish."""
+
+IN_MEMORY_BYTES = 512 << 20
+"""Snapshots up to this size are read into memory, larger ones are mapped. See VerifiedFile."""
+
+_MAX_MANIFEST_BYTES = 1 << 20
+_CANARIES = 32
+_CANARY_NEIGHBOURS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An opened index, whose every byte was compared with its checksum."""
+
+    path: Path
+    manifest: Manifest
+    index: VectorIndex
+    opened: tuple[VerifiedFile, ...]
+
+    def intact(self) -> bool:
+        """Whether no mapped file was written to since it was verified. Cheap: asked per query."""
+        return all(file.intact() for file in self.opened)
+
+
+def write_snapshot(
+    target: Path,
+    batches: Iterable[tuple[ImageIds, StoredVectors]],
+    *,
+    fingerprint: str,
+    dim: int,
+    revision: int,
+    digest: str,
+    kind: str = "exact",
+) -> Manifest:
+    """A whole, verified snapshot stands in the folder `target`, or nothing does.
+
+    batches: ids int64 [n] and vectors float16 [n, dim], the ids ascending from batch to batch.
+    Written beside as `.partial-…`, fsynced, renamed, the parent fsynced, then read back from the
+    disk, compared with its checksums, and asked for some of the vectors it holds.
+    Raises SnapshotNotWritten when the disk is full or fails, SnapshotDamaged when what was read
+    back is not what was written, VectorError for vectors that may not be stored.
+    """
+    chosen = kind_named(kind)
+    partial = target.with_name(f"{PARTIAL_PREFIX}{target.name}-{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+        files: dict[str, FileFacts] = {}
+        ids = _write_vectors(partial, batches, dim, files)
+        options = chosen.build(ids, _map_vectors(partial, len(ids), dim), _writer(partial, files))
+        manifest = Manifest(
+            kind=kind,
+            fingerprint=fingerprint,
+            dim=dim,
+            revision=revision,
+            digest=digest,
+            count=len(ids),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            files=files,
+            options=options,
+            made_with={"faiss": str(load_faiss().__version__), "numpy": np.__version__},
+        )
+        with DurableFile(partial / MANIFEST_NAME) as file:
+            file.write(manifest.encode())
+            file.finish()
+        sync_directory(partial)
+        if target.exists():
+            raise SnapshotNotWritten(str(target), "a snapshot of that name stands there already")
+        partial.rename(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise SnapshotNotWritten(str(target), error.strerror or str(error)) from error
+    finally:
+        discard(partial)
+    try:
+        try_canaries(open_snapshot(target))
+    except BaseException:
+        discard(target)
+        raise
+    return manifest
+
+
+def open_snapshot(path: Path, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> Snapshot:
+    """The index in the folder `path`, every file of it verified by size and SHA-256.
+
+    Raises SnapshotMissing when the folder is not there, SnapshotDamaged when anything in it is
+    not as it was written, SnapshotError when a newer version wrote it.
+    """
+    manifest = _read_manifest(path)
+    total = sum(facts.size for facts in manifest.files.values())
+    for name in (IDS_NAME, VECTORS_NAME):
+        if name not in manifest.files:
+            raise SnapshotDamaged(str(path), f"{MANIFEST_NAME} does not name {name}")
+    files = {
+        name: VerifiedFile(path / name, facts, in_memory=total <= in_memory_bytes)
+        for name, facts in manifest.files.items()
+    }
+    n, d = manifest.count, manifest.dim
+    ids = files[IDS_NAME].data
+    vectors = files[VECTORS_NAME].data
+    if len(ids) != 8 * n or len(vectors) != 2 * n * d:
+        raise SnapshotDamaged(str(path), f"its files do not hold {n} vectors of {d} numbers")
+    parts = SnapshotParts(
+        ids=ids.view(np.int64),
+        vectors=vectors.view(np.float16).reshape(n, d),
+        files={name: f.data for name, f in files.items() if name not in (IDS_NAME, VECTORS_NAME)},
+        options=manifest.options,
+    )
+    index = kind_named(manifest.kind).open(parts)
+    return Snapshot(path, manifest, index, tuple(files.values()))
+
+
+def try_canaries(snapshot: Snapshot) -> None:
+    """Ask for vectors that the index holds: each must be among its own nearest.
+
+    A nearer vector may push it out only by a score at least as high, as copies do.
+    Raises SnapshotDamaged naming the image that did not find itself.
+    """
+    index = snapshot.index
+    ids = index.ids
+    sample = ids[np.unique(np.linspace(0, len(ids) - 1, min(_CANARIES, len(ids)), dtype=np.int64))]
+    held, vectors = index.vectors(sample)
+    if len(held) != len(sample):
+        raise SnapshotDamaged(str(snapshot.path), "it does not hold the images that it lists")
+    queries = vectors.astype(np.float32)
+    found = index.search(queries, _CANARY_NEIGHBOURS)
+    for row, image_id in enumerate(held.tolist()):
+        near, scores = found.row(row)
+        itself = float(queries[row].astype(np.float64) @ queries[row].astype(np.float64))
+        crowded = len(near) == _CANARY_NEIGHBOURS and float(scores[-1]) >= itself - 1e-6
+        if image_id not in near and not crowded:
+            raise SnapshotDamaged(str(snapshot.path), f"image {image_id} did not find itself")
+
+
+def partial_leftovers(directory: Path) -> list[Path]:
+    """Folders that a killed writer left behind. Call only while nobody else writes there."""
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if path.name.startswith(PARTIAL_PREFIX))
+
+
+def discard(path: Path) -> None:
+    """Remove a snapshot's folder, if it is there; readers that have it open keep what they have."""
+    if path.is_dir():
+        # Renamed first, so that a removal that is cut short leaves rubbish, not half a snapshot.
+        doomed = path
+        if not path.name.startswith(PARTIAL_PREFIX):
+            doomed = path.with_name(f"{PARTIAL_PREFIX}{path.name}-{secrets.token_hex(4)}")
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _write_vectors(
+    folder: Path,
+    batches: Iterable[tuple[ImageIds, StoredVectors]],
+    dim: int,
+    files: dict[str, FileFacts],
+) -> ImageIds:
+    seen: list[ImageIds] = []
+    last = -1
+    with DurableFile(folder / IDS_NAME) as id_file, DurableFile(folder / VECTORS_NAME) as file:
+        for ids, vectors in batches:
+            rows = check_vectors(vectors, dim, ids)
+            checked = check_ids(ids, len(rows))
+            if not len(checked):
+                continue
+            if int(checked[0]) <= last or not (np.diff(checked) > 0).all():
+                raise VectorError("the ids of a snapshot must ascend from batch to batch")
+            last = int(checked[-1])
+            id_file.write(checked)
+            file.write(rows)
+            seen.append(checked)
+        files[IDS_NAME] = id_file.finish()
+        files[VECTORS_NAME] = file.finish()
+    return np.concatenate(seen) if seen else np.empty(0, dtype=np.int64)
+
+
+def _map_vectors(folder: Path, n: int, dim: int) -> StoredVectors:
+    if not n:
+        return np.empty((0, dim), dtype=np.float16)
+    return np.memmap(folder / VECTORS_NAME, dtype=np.float16, mode="r", shape=(n, dim))
+
+
+def _writer(folder: Path, files: dict[str, FileFacts]) -> WriteFile:
+    def write(name: str, pieces: Iterable[bytes]) -> None:
+        with DurableFile(folder / name) as file:
+            for piece in pieces:
+                file.write(piece)
+            files[name] = file.finish()
+
+    return write
+
+
+def _read_manifest(path: Path) -> Manifest:
+    if not path.is_dir():
+        raise SnapshotMissing(str(path), "the folder is not there")
+    try:
+        with (path / MANIFEST_NAME).open("rb") as file:
+            data = file.read(_MAX_MANIFEST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise SnapshotDamaged(str(path), f"{MANIFEST_NAME} is missing") from error
+    except OSError as error:
+        raise SnapshotDamaged(str(path), f"{MANIFEST_NAME}: {error.strerror}") from error
+    return Manifest.decode(data, str(path))
