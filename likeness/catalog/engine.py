@@ -1,0 +1,270 @@
+"""One engine per catalog: how SQLite and PostgreSQL are opened, locked and spoken to.
+
+Everything that differs between the two lives here: pragmas, how a transaction begins, how a
+large set of values is given to a statement, how ids are taken from their sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Connection,
+    Engine,
+    LargeBinary,
+    Select,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from likeness.errors import CatalogError, CatalogUnavailable, SettingsError
+
+BUSY_TIMEOUT_MS = 60_000
+"""How long a SQLite writer waits for another one."""
+
+EARTH_RADIUS_M = 6_371_008.8
+"""IUGG mean radius."""
+
+_WRITE_OPTION = "likeness_write"
+
+
+def parse_url(url: str) -> URL:
+    """Return url with the driver that this project uses.
+
+    Raises SettingsError for an engine other than SQLite and PostgreSQL, or SQLite in memory:
+    its connections would each see a database of their own.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(
+            f"{url!r} is not a database URL; use sqlite:////path/to/catalog.db or "
+            "postgresql+psycopg://user@host/name"
+        ) from error
+    backend = parsed.drivername.split("+")[0]
+    if backend == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise SettingsError(f"{url!r} names no file; use sqlite:////path/to/catalog.db")
+        return parsed.set(drivername="sqlite+pysqlite")
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise SettingsError(
+        f"{parsed.render_as_string()}: only SQLite and PostgreSQL hold a catalog; use "
+        "sqlite:////path/to/catalog.db or postgresql+psycopg://user@host/name"
+    )
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine whose connections are set up; nothing is connected yet."""
+    if url.get_backend_name() == "sqlite":
+        assert url.database is not None  # parse_url has seen to it
+        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            url.set(database=str(Path(url.database).expanduser())),
+            connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+            pool_size=8,
+            max_overflow=64,
+        )
+        event.listen(engine, "connect", _set_up_sqlite)
+    else:
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=64,
+            connect_args={"connect_timeout": 10, "application_name": "likeness"},
+        )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin in _begin, not where sqlite3 guesses
+    connection.create_function("likeness_distance_m", 4, distance_m, deterministic=True)
+    connection.create_function("likeness_unhex", 1, bytes.fromhex, deterministic=True)
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -65536",
+        "mmap_size = 268435456",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+    _use_write_ahead_log(connection)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # Changing the mode does not wait for the busy timeout when another process does the same.
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITE_OPTION, False)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    elif not writes:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one state of the database throughout and cannot write."""
+    with _explained(engine), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that commits at its end. SQLite: it is the only writer from its start."""
+    with (
+        _explained(engine),
+        engine.connect().execution_options(**{_WRITE_OPTION: True}) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+@contextmanager
+def _explained(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise explain(error, engine.url) from error
+    except SQLAlchemyError as error:
+        raise CatalogError(f"{engine.url.render_as_string()}: {error}") from error
+
+
+def explain(error: DBAPIError, url: URL) -> CatalogError:
+    """Return what a driver's error means for the user, and what mends it."""
+    where, said = url.render_as_string(), str(error.orig).strip()
+    lower = said.lower()
+    if "locked" in lower or "busy" in lower:
+        return CatalogUnavailable(
+            f"{where} stayed locked by another process for {BUSY_TIMEOUT_MS // 1000} s; "
+            "wait until it has finished, then run again"
+        )
+    if "disk is full" in lower or "no space left" in lower:
+        return CatalogError(f"{where}: the disk is full; free some space, then run again")
+    if "not a database" in lower or "malformed" in lower:
+        return CatalogError(
+            f"{where} is damaged or is no catalog ({said}); restore a backup, or name another file"
+        )
+    if "readonly" in lower or "unable to open" in lower:
+        return CatalogError(f"{where} cannot be opened for writing ({said}); check its permissions")
+    if error.connection_invalidated or type(error.orig).__name__ in (
+        "OperationalError",
+        "AdminShutdown",
+        "CannotConnectNow",
+        "ConnectionTimeout",
+    ):
+        return CatalogUnavailable(f"{where} cannot be reached ({said}); start it, or check its URL")
+    return CatalogError(f"{where}: {said}")
+
+
+# --------------------------------------------------------------------------- large sets
+
+
+def integers(connection: Connection, values: Sequence[int]) -> Select[tuple[int]]:
+    """Return a subquery of any number of integers, for `column.in_(…)`."""
+    if connection.dialect.name == "sqlite":
+        return _json_values(json.dumps([int(v) for v in values], separators=(",", ":")))
+    array = bindparam(None, [int(v) for v in values], type_=ARRAY(BigInteger), unique=True)
+    return select(func.unnest(array).column_valued("value"))
+
+
+def strings(connection: Connection, values: Sequence[str]) -> Select[tuple[str]]:
+    """Return a subquery of any number of strings."""
+    if connection.dialect.name == "sqlite":
+        return _json_values(json.dumps(list(values)))
+    array = bindparam(None, list(values), type_=ARRAY(Text), unique=True)
+    return select(func.unnest(array).column_valued("value"))
+
+
+def byte_strings(connection: Connection, values: Sequence[bytes]) -> Select[tuple[bytes]]:
+    """Return a subquery of any number of byte strings."""
+    if connection.dialect.name == "sqlite":
+        document = bindparam(None, json.dumps([v.hex() for v in values]), type_=Text, unique=True)
+        table = func.json_each(document).table_valued("value")
+        return select(func.likeness_unhex(table.c.value, type_=LargeBinary))
+    array = bindparam(None, list(values), type_=ARRAY(LargeBinary), unique=True)
+    return select(func.unnest(array).column_valued("value"))
+
+
+def _json_values(document: str) -> Select[Any]:
+    parameter = bindparam(None, document, type_=Text, unique=True)
+    return select(func.json_each(parameter).table_valued("value").c.value)
+
+
+def take_ids(connection: Connection, table: str, n: int) -> range | list[int]:
+    """Return n ids of table that nobody else will get, ascending.
+
+    Call it in a writing transaction. SQLite: it holds the write lock, so the ids after the last
+    one ever used (`sqlite_sequence`) are free; inserting them moves that mark.
+    """
+    if n == 0:
+        return []
+    if connection.dialect.name == "sqlite":
+        row = connection.exec_driver_sql(
+            "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
+        ).one_or_none()
+        last = 0 if row is None else int(row[0])
+        return range(last + 1, last + n + 1)
+    sequence = func.pg_get_serial_sequence(table, "id")
+    rows = connection.execute(
+        select(func.nextval(sequence)).select_from(func.generate_series(1, n))
+    )
+    return sorted(int(row[0]) for row in rows)
+
+
+def fetch(connection: Connection, sql: str, parameters: Sequence[object]) -> Any:
+    """Return the driver's own cursor over a query with `?` marks, for reads of many rows.
+
+    PostgreSQL answers in binary, so that BLOBs are not sent as text.
+    """
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        return raw.execute(sql, parameters)
+    cursor = raw.cursor(binary=True)
+    return cursor.execute(sql.replace("?", "%s"), parameters)
+
+
+# --------------------------------------------------------------------------- distance
+
+
+def distance_m(
+    latitude1: float | None,
+    longitude1: float | None,
+    latitude2: float | None,
+    longitude2: float | None,
+) -> float | None:
+    """Return the great-circle distance in metres between two places in degrees (haversine)."""
+    if latitude1 is None or longitude1 is None or latitude2 is None or longitude2 is None:
+        return None
+    phi1, phi2 = math.radians(latitude1), math.radians(latitude2)
+    dphi, dlambda = phi2 - phi1, math.radians(longitude2) - math.radians(longitude1)
+    h = math.sin(dphi / 2) ** 2 + math.cos(phi1) * math.cos(phi2) * math.sin(dlambda / 2) ** 2
+    return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, h)))
