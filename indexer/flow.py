@@ -6,7 +6,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -18,18 +17,19 @@ _POLL_S = 0.1
 
 def look_ahead(
     items: Iterable[T],
-    submit: Callable[[T], Future[R] | R],
+    submit: Callable[[T], R],
     *,
     limit: int,
     weight: Callable[[T], int] = lambda _: 0,
     weight_limit: int = 0,
-) -> Iterator[tuple[T, Future[R] | R]]:
-    """Submit up to `limit` items ahead and yield (item, its future or value) in input order.
+) -> Iterator[tuple[T, R]]:
+    """Submit up to `limit` items ahead and yield (item, what submit returned) in input order.
 
-    weight, weight_limit: a second bound, for example bytes held; a single item above it still
-    passes, alone. A yielded future may be unfinished: the consumer waits on it.
+    submit: starts the work and returns at once, usually with a future, which may be unfinished
+    when it is yielded. weight, weight_limit: a second bound, for example bytes held; a single item
+    above it still passes, alone.
     """
-    ahead: deque[tuple[T, Future[R] | R, int]] = deque()
+    ahead: deque[tuple[T, R, int]] = deque()
     held = 0
     for item in items:
         weighs = weight(item)
@@ -42,11 +42,6 @@ def look_ahead(
     while ahead:
         first, outcome, _ = ahead.popleft()
         yield first, outcome
-
-
-def run_in(executor: Executor, work: Callable[[T], R]) -> Callable[[T], Future[R]]:
-    """A submit function for `look_ahead` that runs `work` in an executor."""
-    return lambda item: executor.submit(work, item)
 
 
 class Prefetch(Generic[T]):

@@ -14,11 +14,9 @@ from likeness.types import StoredVectors
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An image that has to be read. known_id, known_sha256: the live row under its URI, if any."""
+    """An image that has to be read."""
 
     item: SourceItem
-    known_id: int | None = None
-    known_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,6 @@ class Loaded:
 
     source: SourceFacts
     data: bytes
-    known_id: int | None = None
-    known_sha256: str = ""
     filling: Filling | None = None
 
 
@@ -51,7 +47,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Same bytes under the same URI; only the file's time is new."""
+    """Same bytes under the same URI; at most the file's time or the list's columns are new."""
 
     source: SourceFacts
     image_id: int

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 from indexer.items import Failure, Filling, Loaded, Routed, Settled, Twin, Unchanged, Wanted
-from indexer.plan import pages
+from indexer.plan import pages, source_facts
 from indexer.sources import Source
 from likeness.catalog import Catalog
 from likeness.catalog.records import KnownImage, Linked, Moved, SourceFacts
@@ -19,12 +19,12 @@ _PAGE = 64
 def load(wanted: Wanted, source: Source) -> Loaded | Failure:
     """Read an image and hash its bytes (SHA-256)."""
     item = wanted.item
-    facts = SourceFacts(item.uri, item.path, "", item.size, item.mtime_ns, item.fields)
+    facts = source_facts(item, "")
     try:
         data = source.read(item)
     except ImageError as error:
         return Failure(facts, error.code, str(error))
-    return Loaded(with_hash(facts, data), data, wanted.known_id, wanted.known_sha256)
+    return Loaded(with_hash(facts, data), data)
 
 
 def with_hash(facts: SourceFacts, data: bytes) -> SourceFacts:
@@ -67,7 +67,7 @@ class Router:
         self._exists = exists
         self._claimed: set[int] = set()
 
-    def route(self, loaded: Iterable[Loaded | Failure]) -> Iterator[Routed]:
+    def route(self, loaded: Iterable[Loaded | Failure | Unchanged]) -> Iterator[Routed]:
         """Yield the outcomes in input order."""
         for page in pages(loaded, _PAGE):
             # Order matters: a hash that is not in flight *now* is in the catalog or new.
@@ -83,11 +83,9 @@ class Router:
             ]
             known = self._catalog.known_by_hash(self._collection_id, ask)
             for item in page:
-                yield item if isinstance(item, Failure) else self._way_of(item, flying, known)
+                yield self._way_of(item, flying, known) if isinstance(item, Loaded) else item
 
-    def _way_of(
-        self, item: Loaded, flying: set[str], known: dict[str, list[KnownImage]]
-    ) -> Routed:
+    def _way_of(self, item: Loaded, flying: set[str], known: dict[str, list[KnownImage]]) -> Routed:
         sha256 = item.source.sha256
         if sha256 in flying:
             return Twin(item.source)

@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from indexer.embed import embed
-from indexer.flow import Prefetch, look_ahead, run_in
-from indexer.items import Decoded, Failure, Loaded, Prepared, Routed, Wanted
+from indexer.flow import Prefetch, look_ahead
+from indexer.items import Decoded, Failure, Loaded, Prepared, Routed, Unchanged, Wanted
 from indexer.load import InFlight, Router, load
 from indexer.plan import SeenUris, plan, sweep
 from indexer.progress import Progress
-from indexer.sources import Source, uri_exists
+from indexer.sources import Source
 from indexer.write import BatchWriter
 from likeness.catalog import Catalog
 from likeness.encoders.interface import Encoder
@@ -104,7 +104,10 @@ class Pipeline:
         self, sources: Sequence[Source], seen: SeenUris, readers: ThreadPoolExecutor
     ) -> Iterator[Routed]:
         router = Router(
-            self._catalog, self._collection_id, in_flight=self._in_flight, exists=uri_exists
+            self._catalog,
+            self._collection_id,
+            in_flight=self._in_flight,
+            exists=lambda uri: all(source.exists(uri) for source in sources),
         )
         for source in sources:
             wanted = plan(
@@ -187,23 +190,19 @@ def default_decode_workers() -> int:
 
 
 def _loaded(
-    wanted: Iterable[Wanted], source: Source, readers: ThreadPoolExecutor
-) -> Iterator[Loaded | Failure]:
-    def work(want: Wanted) -> Loaded | Failure:
-        return load(want, source)
+    wanted: Iterable[Wanted | Unchanged], source: Source, readers: ThreadPoolExecutor
+) -> Iterator[Loaded | Failure | Unchanged]:
+    def submit(item: Wanted | Unchanged) -> Future[Loaded | Failure] | Unchanged:
+        return item if isinstance(item, Unchanged) else readers.submit(load, item, source)
 
-    if source.sequential:
-        yield from map(work, wanted)
-        return
-    ahead = look_ahead(
-        wanted,
-        run_in(readers, work),
-        limit=64,
-        weight=lambda want: want.item.size or 0,
-        weight_limit=_BYTES_AHEAD,
-    )
-    for _, future in ahead:
-        yield future.result() if isinstance(future, Future) else future
+    for _, outcome in look_ahead(
+        wanted, submit, limit=64, weight=_declared_bytes, weight_limit=_BYTES_AHEAD
+    ):
+        yield outcome.result() if isinstance(outcome, Future) else outcome
+
+
+def _declared_bytes(item: Wanted | Unchanged) -> int:
+    return item.item.size or 0 if isinstance(item, Wanted) else 0
 
 
 def _held_bytes(item: Routed) -> int:

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from indexer.items import Wanted
+from indexer.items import Unchanged, Wanted
 from indexer.progress import Progress
 from indexer.sources import Source, SourceItem, SourceProblem
 from likeness.catalog import Catalog
-from likeness.catalog.records import KnownImage
+from likeness.catalog.records import KnownImage, SourceFacts
 from likeness.errors import UnreadableSource
 from likeness.types import ImageState
 
@@ -66,29 +66,24 @@ def plan(
     progress: Progress,
     retry_failed: bool,
     stop: threading.Event,
-) -> Iterator[Wanted]:
+) -> Iterator[Wanted | Unchanged]:
     """Yield what has to be read, in scan order; count the rest as kept.
+
+    Kept images that a list gives columns for are yielded too: the columns may have changed.
 
     An image is kept when its size and modification time are those of its live row. One that
     failed is read again when asked, or when it could not be read at all the last time.
     """
     for page in pages(_images(source, seen, progress, stop), _PAGE):
         known = catalog.known_by_uri(collection_id, [item.uri for item in page])
-        new_fields: dict[int, SourceItem] = {}
         for item in page:
             row = known.get(item.uri)
-            if row is None:
+            if row is None or not _is_unchanged(item, row) or _is_due(row, retry_failed):
                 yield Wanted(item)
-            elif _is_unchanged(item, row) and not _is_due(row, retry_failed):
-                progress.add(kept=1)
-                if item.fields:
-                    new_fields[row.image_id] = item
+            elif item.fields and row.state == ImageState.READY:
+                yield Unchanged(source_facts(item, row.sha256), row.image_id)
             else:
-                yield Wanted(item, row.image_id, row.sha256)
-        if new_fields:
-            catalog.set_fields(
-                collection_id, {image_id: item.fields for image_id, item in new_fields.items()}
-            )
+                progress.add(kept=1)
 
 
 def sweep(
@@ -102,9 +97,10 @@ def sweep(
 ) -> None:
     """Mark as gone what the source held once and holds no more.
 
-    Only what the source answers for can vanish: nothing outside its root, nothing that its
-    patterns leave out, nothing under a folder that could not be read. A root in which nothing at
-    all is found is taken for an unmounted disk and left alone, unless `prune`.
+    Only what the source answers for can vanish, and only when the source is sure: nothing outside
+    its root, nothing that still exists but is left out by a pattern, nothing under a folder that
+    could not be read. A root in which nothing at all is found is taken for an unmounted disk and
+    left alone, unless `prune`.
     """
     if source.root is None:
         return
@@ -114,9 +110,7 @@ def sweep(
     while page := catalog.live_uris(collection_id, source.root, after, _PAGE):
         live += len(page)
         gone.extend(
-            image_id
-            for image_id, uri, path in page
-            if uri not in seen and source.covers(uri, path) and not source.exists(uri)
+            image_id for image_id, uri, _ in page if uri not in seen and not source.exists(uri)
         )
         after = page[-1][1]
     if gone and not len(seen) and not prune:
@@ -129,6 +123,11 @@ def sweep(
         progress.add(gone=catalog.mark_gone(collection_id, ids))
 
 
+def source_facts(item: SourceItem, sha256: str) -> SourceFacts:
+    """What the catalog keeps of an item. sha256: of its bytes; empty when they are not known."""
+    return SourceFacts(item.uri, item.path, sha256, item.size, item.mtime_ns, item.fields)
+
+
 def _images(
     source: Source, seen: SeenUris, progress: Progress, stop: threading.Event
 ) -> Iterator[SourceItem]:
@@ -136,7 +135,7 @@ def _images(
         if stop.is_set():
             return
         if isinstance(found, SourceProblem):
-            progress.problem(found.path, found.code, found.reason, counted_as="problems")
+            progress.problem(found.path, found.kind, found.reason, counted_as="problems")
             continue
         progress.add(scanned=1)
         if found.uri in seen:

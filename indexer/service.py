@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from indexer.load import filling, with_hash
 from indexer.pipeline import Pipeline, PipelineOptions, default_decode_workers
 from indexer.progress import IndexReport, Progress
 from indexer.publish import needs_publish, publish
-from indexer.sources import Source, SourceOptions, UriReader, open_list, open_source
-from likeness.catalog.records import Collection, KnownImage, SourceFacts, Space
+from indexer.sources import Source, SourceLimits, UriReader, open_list, open_source
+from likeness.catalog.records import Collection, ImageRow, KnownImage, SourceFacts, Space
 from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError, InputError
 from likeness.runtime import Runtime
@@ -26,15 +27,20 @@ _PAGE = 500
 class IndexRequest:
     """What to index. sources: folders, files, archives, shards. lists: files that name images.
 
-    encoder: of the collection's first space; None leaves it to the settings. column: of the
-    lists, the one with paths or URLs; None finds it by its name.
+    column: of the lists, the one with paths or URLs; None finds it by its name. include, exclude:
+    patterns that select within folders and archives. encoder: of the collection's first space;
+    None leaves it to the settings. retry_failed: failed images again, changed or not. prune: let
+    images go even when their source is empty now.
     """
 
     collection: str
     sources: Sequence[str] = ()
     lists: Sequence[Path] = ()
     column: str | None = None
-    options: SourceOptions = SourceOptions()
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
     encoder: str | None = None
     retry_failed: bool = False
     prune: bool = False
@@ -47,15 +53,27 @@ class Indexer:
         self._runtime = runtime
         self._catalog = runtime.catalog
 
-    def index(self, request: IndexRequest, progress: Progress, stop: threading.Event) -> IndexReport:
+    def index(
+        self, request: IndexRequest, progress: Progress, stop: threading.Event
+    ) -> IndexReport:
         """Bring a collection in step with its sources, fill its spaces and publish.
 
         Idempotent; stopped or killed at any moment, the next run goes on from what is stored.
         Raises SourceError before any work when a source cannot be opened.
         """
-        sources = self._open(request)
-        if not sources:
+        if not request.sources and not request.lists:
             raise InputError("nothing to index: name a folder, a file, an archive or --from LIST")
+        with ExitStack() as opened:
+            sources = self._open(request, opened)
+            return self._index(request, sources, progress, stop)
+
+    def _index(
+        self,
+        request: IndexRequest,
+        sources: Sequence[Source],
+        progress: Progress,
+        stop: threading.Event,
+    ) -> IndexReport:
         collection = self._catalog.create_collection(request.collection)
         encoders = self._encoders(collection, request.encoder, progress)
         pipeline = self._pipeline(
@@ -97,12 +115,30 @@ class Indexer:
         collection = self._catalog.collection(collection_name)
         return self._finish(collection, progress, complete=True, force=True)
 
-    def _open(self, request: IndexRequest) -> list[Source]:
-        sources = [open_source(spec, request.options) for spec in request.sources]
+    def _open(self, request: IndexRequest, opened: ExitStack) -> list[Source]:
+        limits = self._source_limits()
+        sources = [
+            opened.enter_context(
+                open_source(
+                    spec,
+                    include=request.include,
+                    exclude=request.exclude,
+                    hidden=request.hidden,
+                    follow_symlinks=request.follow_symlinks,
+                    limits=limits,
+                )
+            )
+            for spec in request.sources
+        ]
         sources += [
-            open_list(path, request.options, column=request.column) for path in request.lists
+            opened.enter_context(open_list(path, column=request.column, limits=limits))
+            for path in request.lists
         ]
         return sources
+
+    def _source_limits(self) -> SourceLimits:
+        settings = self._runtime.settings
+        return SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
 
     def _encoders(
         self, collection: Collection, asked: str | None, progress: Progress
@@ -166,51 +202,51 @@ class Indexer:
         encoders = {space.id: self._runtime.encoder_of(space)}
         pipeline = self._pipeline(collection, encoders, progress, stop)
 
-        def read_page(after: int) -> list[KnownImage]:
-            return self._catalog.missing_in_space(collection.id, space.id, after, _PAGE)
+        return pipeline.run_loaded(self._read_missing(collection, space, progress))
 
+    def _read_missing(
+        self, collection: Collection, space: Space, progress: Progress
+    ) -> Iterator[Loaded | Failure]:
         def read(reader: UriReader, image: KnownImage) -> Loaded | Failure:
-            source = _source_of(image)
+            source = SourceFacts(image.uri, image.path, image.sha256, image.size, image.mtime_ns)
             try:
                 data = reader.read(image.uri)
             except ImageError as error:
                 return Failure(source, error.code, str(error), Filling(image.image_id))
             return filling(source, image.image_id, data)
 
-        return pipeline.run_loaded(self._read_all(read_page, read, progress))
+        after = 0
+        with UriReader(self._source_limits()) as reader:
+            while page := self._catalog.missing_in_space(collection.id, space.id, after, _PAGE):
+                progress.add(scanned=len(page))
+                yield from (read(reader, image) for image in page)
+                after = page[-1].image_id
+        progress.scan_done = True
 
     def _read_failed(
         self, collection: Collection, progress: Progress
     ) -> Iterator[Loaded | Failure]:
-        def read_page(after: int) -> list[KnownImage]:
-            return self._catalog.known_in_state(collection.id, ImageState.FAILED, after, _PAGE)
+        def read_page(after: int) -> list[ImageRow]:
+            return self._catalog.list_images(
+                collection.id, state=ImageState.FAILED, after_id=after, limit=_PAGE
+            )
 
-        def read(reader: UriReader, image: KnownImage) -> Loaded | Failure:
-            source = _source_of(image)
+        def read(reader: UriReader, image: ImageRow) -> Loaded | Failure:
+            source = SourceFacts(
+                image.uri, image.path, image.sha256, image.size, image.mtime_ns, image.fields
+            )
             try:
                 data = reader.read(image.uri)
             except ImageError as error:
                 return Failure(source, error.code, str(error))
             return Loaded(with_hash(source, data), data)
 
-        yield from self._read_all(read_page, read, progress)
-
-    def _read_all(
-        self,
-        read_page: Callable[[int], list[KnownImage]],
-        read: Callable[[UriReader, KnownImage], Loaded | Failure],
-        progress: Progress,
-    ) -> Iterator[Loaded | Failure]:
-        settings = self._runtime.settings
         after = 0
-        with UriReader(
-            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
-        ) as reader:
+        with UriReader(self._source_limits()) as reader:
             while page := read_page(after):
                 progress.add(scanned=len(page))
-                for image in page:
-                    yield read(reader, image)
-                after = page[-1].image_id
+                yield from (read(reader, image) for image in page)
+                after = page[-1].id
         progress.scan_done = True
 
     def _finish(
@@ -232,7 +268,3 @@ class Indexer:
             problems=progress.problems,
             notices=tuple(progress.notices),
         )
-
-
-def _source_of(image: KnownImage) -> SourceFacts:
-    return SourceFacts(image.uri, image.path, image.sha256, image.size, image.mtime_ns)

@@ -1,4 +1,4 @@
-"""Outcomes to the catalog: one transaction per batch, the only moment at which anything is stored."""
+"""Outcomes to the catalog, a transaction per batch: the only moment at which anything is stored."""
 
 from __future__ import annotations
 
@@ -62,15 +62,14 @@ class BatchWriter:
             return
         vectors = {space_id: np.stack(rows) for space_id, rows in self._vectors.items()}
         result = self._catalog.commit_batch(self._collection_id, Batch(self._outcomes, vectors))
-        if self._touched:
-            self._catalog.touch(self._collection_id, self._touched)
         self._in_flight.discard(self._hashes)
+        refreshed = sum(image_id in self._unchanged for image_id in result.moved)
         self._progress.add(
             stored=len(result.stored),
             linked=len(result.linked),
-            moved=len(result.moved),
+            moved=len(result.moved) - refreshed,
             filled=len(result.filled),
-            kept=len(result.skipped) + len(self._touched),
+            kept=len(result.skipped) + refreshed,
         )
         for failed in self._failures:
             self._progress.problem(
@@ -80,14 +79,14 @@ class BatchWriter:
 
     @property
     def _held(self) -> int:
-        return len(self._outcomes) + len(self._touched) + len(self._failures)
+        return len(self._outcomes) + len(self._failures)
 
     def _reset(self) -> None:
         self._outcomes: list[BatchItem] = []
         self._vectors: dict[int, list[StoredVectors]] = {}
         self._rows_of: dict[str, Prepared | Failure] = {}
         self._row_of: dict[str, int] = {}
-        self._touched: list[tuple[int, int | None, int | None]] = []
+        self._unchanged: set[int] = set()
         self._failures: list[Failure] = []
         self._hashes: list[str] = []
         self._since = time.monotonic()
@@ -101,9 +100,8 @@ class BatchWriter:
             case Twin():
                 self._take_twin(outcome.source)
             case Unchanged():
-                self._touched.append(
-                    (outcome.image_id, outcome.source.size, outcome.source.mtime_ns)
-                )
+                self._unchanged.add(outcome.image_id)
+                self._outcomes.append(Moved(outcome.source, outcome.image_id, outcome.source.uri))
             case Linked() | Moved():
                 self._outcomes.append(outcome)
 

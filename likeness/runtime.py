@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from likeness.catalog import Catalog
 from likeness.catalog.records import Space
@@ -34,7 +35,7 @@ class Runtime:
         self._catalog: Catalog | None = None
         self._encoders: dict[str, Encoder] = {}
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -127,6 +128,6 @@ class Runtime:
 
     def _limit_threads(self) -> None:
         if self.settings.threads is not None:
-            import torch  # noqa: PLC0415 - slow to import, and not every command needs it
+            import torch  # slow to import, and not every command needs it
 
             torch.set_num_threads(self.settings.threads)

@@ -1,4 +1,4 @@
-"""Settings: one frozen object, from flags, `LIKENESS_*` variables and `likeness.toml`, in that order.
+"""Settings: one frozen object, from flags, `LIKENESS_*` variables, `likeness.toml`, in that order.
 
 Entry points build it; nothing below `likeness.runtime` sees it.
 """

@@ -8,6 +8,7 @@ from indexer.sources.interface import (
     SourceProblem,
 )
 from indexer.sources.opening import open_list, open_source, read_uri
+from indexer.sources.reader import UriReader
 
 __all__ = [
     "ProblemKind",
@@ -15,6 +16,7 @@ __all__ = [
     "SourceItem",
     "SourceLimits",
     "SourceProblem",
+    "UriReader",
     "open_list",
     "open_source",
     "read_uri",

@@ -9,7 +9,6 @@ import click
 
 from indexer.progress import IndexReport, Progress
 from indexer.service import Indexer, IndexRequest
-from indexer.sources import SourceOptions
 from likeness.cli.options import collection_option, json_option
 from likeness.cli.output import duration_text, emit_json, note
 from likeness.cli.progress import shown, stopped_by_ctrl_c
@@ -67,14 +66,10 @@ def index(
         sources=sources,
         lists=lists,
         column=column,
-        options=SourceOptions(
-            include=include,
-            exclude=exclude,
-            hidden=hidden,
-            follow_symlinks=follow_symlinks,
-            max_bytes=settings.max_bytes,
-            allow_private=settings.allow_private_urls,
-        ),
+        include=include,
+        exclude=exclude,
+        hidden=hidden,
+        follow_symlinks=follow_symlinks,
         encoder=encoder,
         retry_failed=retry_failed,
         prune=prune,

@@ -25,7 +25,7 @@ _REFRESH_S = 0.25
 def stopped_by_ctrl_c(stop: threading.Event) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) sets `stop`; a second one interrupts at once."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()

@@ -1,0 +1,46 @@
+"""Reading images again by the URIs that the catalog keeps."""
+
+from __future__ import annotations
+
+from indexer.sources.interface import DEFAULT_LIMITS, Closing, Source, SourceItem, SourceLimits
+from indexer.sources.opening import open_source, read_uri
+from indexer.sources.uris import split_member_uri
+from likeness.errors import SourceError, UnreadableSource
+
+
+class UriReader(Closing):
+    """Reads any URI of the catalog; keeps the last archive open, so its members cost one scan."""
+
+    def __init__(self, limits: SourceLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._archive: str | None = None
+        self._source: Source | None = None
+        self._items: dict[str, SourceItem] = {}
+
+    def read(self, uri: str) -> bytes:
+        """The bytes behind a URI. Raises UnreadableSource or ImageTooLarge."""
+        member = split_member_uri(uri)
+        if member is None:
+            return read_uri(uri, limits=self._limits)
+        _, archive, name = member
+        source = self._open(archive)
+        if uri not in self._items:
+            raise UnreadableSource(f"{archive}!/{name}", "the archive has no such member any more")
+        return source.read(self._items[uri])
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        self._archive, self._source, self._items = None, None, {}
+
+    def _open(self, archive: str) -> Source:
+        if self._source is not None and self._archive == archive:
+            return self._source
+        self.close()
+        try:
+            source = open_source(archive, hidden=True, limits=self._limits)
+        except SourceError as error:
+            raise UnreadableSource(archive, error.reason) from error
+        self._items = {item.uri: item for item in source.scan() if isinstance(item, SourceItem)}
+        self._archive, self._source = archive, source
+        return source
