@@ -60,10 +60,11 @@ def steady_state(
     """
     degrees = affinity.sum(axis=1)
     root = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, np.float32(1e-12))), 0)
+    root = root.astype(np.float32)
     normalised = affinity * root[:, np.newaxis] * root
     right = ((1 - alpha) * start).astype(np.float32)
-    found = right.copy()
-    residual = right - (found - np.float32(alpha) * (normalised @ found))
+    found: Matrix = right.copy()
+    residual: Matrix = (right - found + np.float32(alpha) * (normalised @ found)).astype(np.float32)
     direction = residual.copy()
     energy = float(residual @ residual)
     enough = (tolerance * float(np.linalg.norm(right))) ** 2
@@ -72,8 +73,8 @@ def steady_state(
             break
         applied = direction - np.float32(alpha) * (normalised @ direction)
         step = np.float32(energy / float(direction @ applied))
-        found = found + step * direction
-        residual = residual - step * applied
+        found = (found + step * direction).astype(np.float32)
+        residual = (residual - step * applied).astype(np.float32)
         previous, energy = energy, float(residual @ residual)
         direction = residual + np.float32(energy / previous) * direction
     return found

@@ -69,7 +69,8 @@ def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
     """Rows scaled to L2 norm 1, float32; rows of zeros stay zero."""
     rows = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, np.float32(1))
+    scaled: Vectors = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return scaled
 
 
 class NeighbourLists(Protocol):

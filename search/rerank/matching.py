@@ -52,7 +52,7 @@ def patch_features(tokens: npt.NDArray[np.floating], grid: tuple[int, int] | Non
     rows = np.asarray(tokens, dtype=np.float32)
     if grid is None:
         raise ValueError("patch tokens come without a grid")
-    rows = rows - rows.mean(axis=0)
+    rows = (rows - rows.mean(axis=0)).astype(np.float32)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return PatchFeatures(rows / np.maximum(norms, np.float32(1e-6)), grid)
 
@@ -171,7 +171,8 @@ def fit_affine(query: Points, candidate: Points) -> Affine | None:
     if np.linalg.matrix_rank(rows, tol=1e-3 * len(rows)) < 3:
         return None
     solution, *_ = np.linalg.lstsq(rows, candidate.astype(np.float64), rcond=None)
-    return solution.T.astype(np.float32)
+    transform: Affine = solution.T.astype(np.float32)
+    return transform
 
 
 def apply_affine(transform: Affine, points: Points) -> Points:
@@ -180,7 +181,10 @@ def apply_affine(transform: Affine, points: Points) -> Points:
 
 
 def _errors(transform: Affine, query: Points, candidate: Points) -> npt.NDArray[np.float32]:
-    return np.linalg.norm(apply_affine(transform, query) - candidate, axis=1)
+    errors: npt.NDArray[np.float32] = np.linalg.norm(
+        apply_affine(transform, query) - candidate, axis=1
+    )
+    return errors
 
 
 def _plausible(transform: Affine, *, mirrored: bool) -> bool:

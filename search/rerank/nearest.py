@@ -32,17 +32,17 @@ def nearest_masks(
     sorter = np.argsort(ids)
     place = np.searchsorted(ids, listed, sorter=sorter)
     column = sorter[np.minimum(place, len(ids) - 1)]
-    inside = (listed >= 0) & (ids[column] == listed)
+    inside: Mask = np.logical_and(listed >= 0, ids[column] == listed)
     for mask, k in zip(masks, ks, strict=True):
         if k > listed.shape[1]:
             continue
-        known = (listed[:, :k] >= 0).all(axis=1)
+        known: Mask = np.all(listed[:, :k] >= 0, axis=1, keepdims=True)
         rows = np.zeros_like(mask[1:])
         row, rank = np.nonzero(inside[:, :k])
         rows[row, 1 + column[row, rank]] = True
         rows[np.arange(len(ids)), 1 + np.arange(len(ids))] = True
         rows[:, 0] = cosines[1:, 0] > listed_scores[:, k - 1]
-        mask[1:] = np.where(known[:, np.newaxis], rows, mask[1:])
+        mask[1:] = np.where(known, rows, mask[1:])
     return masks
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from search.rerank.interface import Context, Shortlist
-from search.rerank.nearest import nearest_masks
+from search.rerank.nearest import Mask, nearest_masks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class KReciprocal:
         return candidates.ordered_by(1 - final)
 
 
-def _expanded(mutual: npt.NDArray[np.bool_], half: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _expanded(mutual: Mask, half: Mask) -> Mask:
     """R* of every row: R(q, k1/2) joins where two thirds of it lie in R(p, k1) already.
 
     mutual, half: bool [n, n], R(p, k1) and R(p, k1/2) as rows, the image itself included.
@@ -59,4 +58,5 @@ def _expanded(mutual: npt.NDArray[np.bool_], half: npt.NDArray[np.bool_]) -> npt
     half_sets = half.astype(np.float32)
     shared = mutual.astype(np.float32) @ half_sets.T
     joins = mutual & (shared >= np.float32(2 / 3) * half_sets.sum(axis=1))
-    return mutual | (joins.astype(np.float32) @ half_sets > 0)
+    expanded: Mask = np.logical_or(mutual, joins.astype(np.float32) @ half_sets > 0)
+    return expanded

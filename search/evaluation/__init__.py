@@ -1,0 +1,1 @@
+"""How good are the answers: labelled sets, measures, and a runner. See docs/evaluation.md."""
