@@ -29,6 +29,7 @@ Vectors: TypeAlias = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 _BLOCK_SCORES = 1 << 24
 """Scores computed at a time: 64 MiB in float32."""
 _FIRST_STAGE = 16
+_HELD_BYTES = 1 << 30
 _EXACT_DTYPE_ROWS = 16_384
 _RESCORE_ROWS = 1024
 
@@ -80,11 +81,12 @@ def top_k(
     query_rows = max(1, min(len(queries), 4096))
     base_rows = max(kept, _BLOCK_SCORES // query_rows)
     best = _Best(len(queries), kept)
+    asking = _Rows(queries, dtype, device)
     for base_start in range(0, len(base), base_rows):
         block = _load(base[base_start : base_start + base_rows], dtype, device)
         for start in range(0, len(queries), query_rows):
             rows = slice(start, min(start + query_rows, len(queries)))
-            scores = _load(queries[rows], dtype, device) @ block.T
+            scores = asking[rows] @ block.T
             best.merge(rows, *_best_of_block(scores, kept), offset=base_start)
     return _rescored(queries, base, best, k, without_self=without_self)
 
@@ -116,16 +118,17 @@ def cell_neighbours(
     dtype = _product_dtype(device, d)
     kept = min(n, _with_margin(k + 1))
     best = _Best(n, kept)
+    all_rows = _Rows(vectors, dtype, device)
     for cell in range(cells):
         members = members_order[member_starts[cell] : member_starts[cell + 1]]
         asking = (order[starts[cell] : starts[cell + 1]] // probes).astype(np.int64)
         if not len(members) or not len(asking):
             continue
-        block = _load(vectors[members], dtype, device)
+        block = all_rows[members]
         step = max(1, _BLOCK_SCORES // len(members))
         for start in range(0, len(asking), step):
             rows = asking[start : start + step]
-            scores = _load(vectors[rows], dtype, device) @ block.T
+            scores = all_rows[rows] @ block.T
             best.merge(rows, *_best_of_block(scores, kept), lookup=members)
     return _rescored(vectors, vectors, best, k, without_self=True)
 
@@ -155,6 +158,22 @@ def recall_at(found: Neighbours, exact: Neighbours, k: int) -> float:
 
 
 # --------------------------------------------------------------------------- blocks
+
+
+class _Rows:
+    """Rows of an array as tensors: converted once where the whole is small enough to be held."""
+
+    def __init__(self, vectors: Vectors, dtype: Any, device: str) -> None:
+        self._vectors, self._dtype, self._device = vectors, dtype, device
+        held = vectors.size * dtype.itemsize <= _HELD_BYTES
+        self._whole = _load(vectors, dtype, device) if held else None
+
+    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Any:
+        if self._whole is None:
+            return _load(self._vectors[rows], self._dtype, self._device)
+        if isinstance(rows, slice):
+            return self._whole[rows]
+        return self._whole[_torch().from_numpy(rows.astype(np.int64)).to(self._device)]
 
 
 class _Best:
