@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Engine
+from sqlalchemy import ColumnElement, Connection, Engine
 
 from likeness.catalog import changes, image_reads, snapshots, vector_reads
 from likeness.catalog import collections as collection_rows
@@ -34,6 +34,8 @@ from likeness.catalog.records import (
     Space,
 )
 from likeness.catalog.vector_reads import ChunkReader
+from likeness.catalog.where import Where
+from likeness.catalog.where.sql import compile_where
 from likeness.types import ImageIds, ImageState, StoredVectors, Tower
 
 DEFAULT_ROWS = 65_536
@@ -282,25 +284,38 @@ class Catalog:
         self,
         collection_id: int,
         *,
+        where: Where | None = None,
         state: ImageState | None = None,
         after_id: int = 0,
         limit: int = 1000,
     ) -> list[ImageRow]:
-        """A page of the collection's images, by id. state: None for every state, gone included."""
+        """A page of the collection's images, by id. state: None for every state, gone included.
+
+        Raises WhereError for a field that the collection does not have.
+        """
         with reading(self._engine) as connection:
             return image_reads.list_images(
                 connection,
                 collection_id,
-                condition=None,
+                condition=self._condition(connection, collection_id, where),
                 state=state,
                 after_id=after_id,
                 limit=limit,
             )
 
-    def filter_ids(self, collection_id: int) -> ImageIds:
-        """The ids of the ready images, int64, ascending."""
+    def filter_ids(self, collection_id: int, where: Where | None = None) -> ImageIds:
+        """The ids of the ready images that meet where, int64, ascending. Raises WhereError."""
         with reading(self._engine) as connection:
-            return image_reads.filter_ids(connection, collection_id, None)
+            condition = self._condition(connection, collection_id, where)
+            return image_reads.filter_ids(connection, collection_id, condition)
+
+    def _condition(
+        self, connection: Connection, collection_id: int, where: Where | None
+    ) -> ColumnElement[bool] | None:
+        if where is None:
+            return None
+        names = image_reads.column_names(connection, collection_id) if where.columns else []
+        return compile_where(where, columns=names, dialect=connection.dialect.name)
 
     def counts(self, collection_id: int) -> Counts:
         """Images by state, failures by reason."""

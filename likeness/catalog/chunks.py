@@ -26,7 +26,7 @@ _SHAPE = struct.Struct("<II")
 _HEADER_BYTES = len(_MAGIC) + _SHAPE.size + 32
 
 
-class ChunkDamaged(CatalogError):
+class ChunkUnreadableError(CatalogError):
     """A chunk that must not be read. The catalog adds which chunk and whose images."""
 
 
@@ -65,21 +65,23 @@ def encode_chunk(vectors: StoredVectors) -> tuple[bytes, bytes]:
 def decode_chunk(blob: bytes, *, dim: int) -> StoredVectors:
     """Return the vectors of a chunk, float16 [n, dim], read-only, sharing the blob's memory.
 
-    Raises ChunkDamaged with the reason.
+    Raises ChunkUnreadableError with the reason.
     """
     if len(blob) < _HEADER_BYTES:
-        raise ChunkDamaged(f"it has {len(blob)} bytes, less than its header")
+        raise ChunkUnreadableError(f"it has {len(blob)} bytes, less than its header")
     if blob[:4] != _MAGIC:
-        raise ChunkDamaged("it does not start with the chunk mark LKC1")
+        raise ChunkUnreadableError("it does not start with the chunk mark LKC1")
     stored_dim, n = _SHAPE.unpack_from(blob, 4)
     if len(blob) != _HEADER_BYTES + 2 * stored_dim * n:
-        raise ChunkDamaged(f"it has {len(blob)} bytes, not those of {n} vectors of {stored_dim}")
+        raise ChunkUnreadableError(
+            f"it has {len(blob)} bytes, not those of {n} vectors of {stored_dim}"
+        )
     digest = hashlib.sha256(blob[4:12])
     digest.update(memoryview(blob)[_HEADER_BYTES:])
     if digest.digest() != blob[12:_HEADER_BYTES]:
-        raise ChunkDamaged("its checksum does not match")
+        raise ChunkUnreadableError("its checksum does not match")
     if stored_dim != dim:
-        raise ChunkDamaged(f"it holds vectors of {stored_dim} numbers, its space has {dim}")
+        raise ChunkUnreadableError(f"it holds vectors of {stored_dim} numbers, its space has {dim}")
     return np.frombuffer(blob, dtype="<f2", offset=_HEADER_BYTES).reshape(n, dim)
 
 

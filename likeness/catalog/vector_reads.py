@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine, select
 
-from likeness.catalog.chunks import ChunkDamaged, decode_chunk
+from likeness.catalog.chunks import ChunkUnreadableError, decode_chunk
 from likeness.catalog.engine import fetch, integers, reading
 from likeness.catalog.schema import CollectionRow, EmbeddingRow, SpaceRow
 from likeness.errors import CatalogError
@@ -85,7 +85,7 @@ class ChunkReader:
                 found.add(chunk_id)
                 try:
                     chunk = decode_chunk(bytes(blob), dim=self._dim)
-                except ChunkDamaged as error:
+                except ChunkUnreadableError as error:
                     raise self._damaged(connection, chunk_id, str(error)) from error
                 self._keep(chunk_id, chunk)
                 yield chunk_id, chunk
