@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from likeness.types import Embeddings
+from likeness.vectors.engine import load_faiss
 
 _SAMPLE_PER_CENTROID = 64
 
@@ -32,7 +32,7 @@ def kmeans_centroids(
     size = min(n, k * sample_per_centroid)
     rows = np.sort(random.choice(n, size, replace=False)) if size < n else np.arange(n)
     sample = np.ascontiguousarray(vectors[rows], dtype=np.float32)
-    trainer = faiss.Kmeans(
+    trainer = load_faiss().Kmeans(
         d,
         k,
         niter=iterations,
@@ -53,6 +53,7 @@ def nearest_centroids(
     """Each vector's nearest centroid, int32 [n], and the cosine to it, float32 [n]."""
     labels = np.empty(len(vectors), dtype=np.int32)
     scores = np.empty(len(vectors), dtype=np.float32)
+    faiss = load_faiss()
     for start in range(0, len(vectors), 65_536):
         rows = slice(start, start + 65_536)
         block = np.ascontiguousarray(vectors[rows], dtype=np.float32)

@@ -46,7 +46,7 @@ class Neighbours:
 
     @property
     def k(self) -> int:
-        return self.positions.shape[1]
+        return int(self.positions.shape[1])
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -290,10 +290,12 @@ def _product_dtype(device: str, d: int) -> Any:
         begun = time.perf_counter()
         a @ b.T
         seconds[dtype] = time.perf_counter() - begun
-    return torch.bfloat16 if seconds[torch.bfloat16] < 0.7 * seconds[torch.float32] else torch.float32
+    return (
+        torch.bfloat16 if seconds[torch.bfloat16] < 0.7 * seconds[torch.float32] else torch.float32
+    )
 
 
 def _torch() -> Any:
-    import torch  # noqa: PLC0415 - slow to import, and most commands need no graph
+    import torch  # here, not above: slow to import, and most commands need no graph
 
     return torch
