@@ -7,7 +7,6 @@ large set of values is given to a statement, how ids are taken from their sequen
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -33,13 +32,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from likeness.catalog.geography import distance_m
 from likeness.errors import CatalogError, CatalogUnavailable, SettingsError
 
 BUSY_TIMEOUT_MS = 60_000
 """How long a SQLite writer waits for another one."""
-
-EARTH_RADIUS_M = 6_371_008.8
-"""IUGG mean radius."""
 
 _WRITE_OPTION = "likeness_write"
 
@@ -250,21 +247,3 @@ def fetch(connection: Connection, sql: str, parameters: Sequence[object]) -> Any
         return raw.execute(sql, parameters)
     cursor = raw.cursor(binary=True)
     return cursor.execute(sql.replace("?", "%s"), parameters)
-
-
-# --------------------------------------------------------------------------- distance
-
-
-def distance_m(
-    latitude1: float | None,
-    longitude1: float | None,
-    latitude2: float | None,
-    longitude2: float | None,
-) -> float | None:
-    """Return the great-circle distance in metres between two places in degrees (haversine)."""
-    if latitude1 is None or longitude1 is None or latitude2 is None or longitude2 is None:
-        return None
-    phi1, phi2 = math.radians(latitude1), math.radians(latitude2)
-    dphi, dlambda = phi2 - phi1, math.radians(longitude2) - math.radians(longitude1)
-    h = math.sin(dphi / 2) ** 2 + math.cos(phi1) * math.cos(phi2) * math.sin(dlambda / 2) ** 2
-    return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, h)))

@@ -71,7 +71,7 @@ def facts_values(facts: ImageFacts) -> dict[str, Any]:
     )
     camera = camera_name(make, model)
     latitude, longitude = facts.latitude, facts.longitude
-    if latitude is None or longitude is None or not math.isfinite(latitude + longitude):
+    if latitude is None or longitude is None or not _is_place(latitude, longitude):
         latitude = longitude = None
     return {
         "width": facts.width,
@@ -90,6 +90,10 @@ def facts_values(facts: ImageFacts) -> dict[str, Any]:
         "perceptual_hash": facts.perceptual_hash,
         "perceptual_hash_quality": facts.perceptual_hash_quality,
     }
+
+
+def _is_place(latitude: float, longitude: float) -> bool:
+    return -90 <= latitude <= 90 and -180 <= longitude <= 180  # NaN is not
 
 
 FACT_COLUMNS = tuple(facts_values(ImageFacts(width=0, height=0, format="")))

@@ -62,16 +62,17 @@ def _bounds(op: Op, value: Value, read: Callable[[Value], V]) -> Compare[V] | Be
 
 def _times(op: Op, value: Value) -> Compare[Moment] | Between[Moment]:
     bounds = _bounds(op, value, Value.moment)
-    if isinstance(bounds, Between) and bounds.low is not None and bounds.high is not None:
-        end = bounds.high.end()
-        if end is not None and bounds.low.start() >= end:
-            raise value.error(f"the range runs backwards; write {bounds.high}..{bounds.low}")
+    match bounds:
+        case Between(Moment() as low, Moment() as high):
+            end = high.end()
+            if end is not None and low.start() >= end:
+                raise value.error(f"the range runs backwards; write {high}..{low}")
     return bounds
 
 
 def _numbers(name: str, op: Op, value: Value) -> Compare[int] | Between[int]:
     bounds = _bounds(op, value, partial(Value.whole_number, field=name))
-    if isinstance(bounds, Between) and bounds.low is not None and bounds.high is not None:
-        if bounds.low > bounds.high:
-            raise value.error(f"the range runs backwards; write {bounds.high}..{bounds.low}")
+    match bounds:
+        case Between(int(low), int(high)) if low > high:
+            raise value.error(f"the range runs backwards; write {high}..{low}")
     return bounds

@@ -28,8 +28,8 @@ from sqlalchemy import (
     true,
 )
 
-from likeness.catalog.engine import EARTH_RADIUS_M
 from likeness.catalog.folding import fold
+from likeness.catalog.geography import EARTH_RADIUS_M, box
 from likeness.catalog.rows import as_number
 from likeness.catalog.schema import FieldRow, ImageTable, TagRow
 from likeness.catalog.where.moment import Moment
@@ -312,29 +312,3 @@ def _has(what: str) -> Condition:
         case "taken":
             return t.taken_at.is_not(None)
     return select(TagRow.image_id).where(TagRow.image_id == t.id).exists()
-
-
-def box(
-    latitude: float, longitude: float, radius_m: float
-) -> tuple[float, float, list[tuple[float, float]]]:
-    """Return (south, north, spans of longitude) in degrees that hold every place within radius_m.
-
-    A span that crosses the antimeridian comes as two; a circle that holds a pole has all of them.
-    """
-    margin = 1e-9  # of a degree, 0.1 mm: the box must not cut what rounding puts on its edge
-    angle = radius_m / EARTH_RADIUS_M
-    south = latitude - math.degrees(angle) - margin
-    north = latitude + math.degrees(angle) + margin
-    if angle >= math.pi / 2 or south <= -90 or north >= 90:
-        return max(south, -90.0), min(north, 90.0), [(-180.0, 180.0)]
-    # the meridian that touches the circle: sin(dlon) = sin(angle) / cos(latitude)
-    sine = math.sin(angle) / math.cos(math.radians(latitude))
-    if sine >= 1:
-        return south, north, [(-180.0, 180.0)]
-    half = math.degrees(math.asin(sine)) + margin
-    west, east = longitude - half, longitude + half
-    if west < -180:
-        return south, north, [(west + 360, 180.0), (-180.0, east)]
-    if east > 180:
-        return south, north, [(west, 180.0), (-180.0, east - 360)]
-    return south, north, [(west, east)]
