@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pdqhash
 from PIL import Image
 
+from likeness.imaging.pdq import reduce_image
 from likeness.types import RgbImage
 
 HASH_BYTES = 32
 _MAX_SIDE = 512
+_MIN_SIDE = 5  # pixels; the reference hashes nothing smaller
 
 
 def perceptual_hash(pixels: RgbImage) -> tuple[bytes | None, int]:
@@ -17,8 +18,11 @@ def perceptual_hash(pixels: RgbImage) -> tuple[bytes | None, int]:
 
     pixels: uint8 [h, w, 3] sRGB. Two pictures count as copies below about 31 differing bits.
     """
-    bits, quality = pdqhash.compute(_bounded(pixels))
-    return (np.packbits(bits).tobytes() if bits.any() else None), int(quality)
+    if min(pixels.shape[:2]) < _MIN_SIDE:
+        return None, 0
+    block = reduce_image(_bounded(pixels))
+    quality = block.quality()
+    return (block.hash() if quality else None), quality
 
 
 def dihedral_hashes(pixels: RgbImage) -> tuple[list[bytes], int]:
@@ -27,8 +31,8 @@ def dihedral_hashes(pixels: RgbImage) -> tuple[list[bytes], int]:
     Order: upright, rotated by 90, 180, 270 degrees, then the four mirror images. The upright hash
     is that of `perceptual_hash`.
     """
-    hashes, quality = pdqhash.compute_dihedral(_bounded(pixels))
-    return [np.packbits(bits).tobytes() for bits in hashes], int(quality)
+    block = reduce_image(_bounded(pixels))
+    return block.dihedral_hashes(), block.quality()
 
 
 def hamming(left: bytes, right: bytes) -> int:
