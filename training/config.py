@@ -53,13 +53,15 @@ class ScheduleConfig:
     """Ends after `epochs` passes or `minutes` of training, whichever comes first; the learning
     rate falls along a half cosine over the same measure of progress. minutes = 0: no limit.
     mixup_fraction: share of steps that mix photos (class distillation only); the others show
-    two edits of each photo and also train the vector for copies."""
+    two edits of each photo and also train the vector for copies. head_rate: how many times
+    faster the head for copies learns than the backbone."""
 
     epochs: float = 10.0
     minutes: float = 0.0
     batch_size: int = 64
-    learning_rate: float = 2e-4
-    warmup_steps: int = 200
+    learning_rate: float = 6e-5
+    head_rate: float = 5.0
+    warmup_steps: int = 50
     weight_decay: float = 0.02
     mixup_fraction: float = 0.4
     ema_decay: float = 0.998

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from likeness.encoders.tiny.network import TinyNetwork, normalise
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.config import DistillConfig
+from training.config import DistillConfig, ScheduleConfig
 from training.evaluate import HeldOutScores, held_out_views, score
 from training.losses import copy_loss, feature_loss, mix, probability_loss, spread_loss
 from training.photos import find_photos, split_held_out
@@ -54,7 +54,7 @@ class Distillation:
         ).to(self.device)
         self.average.requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.student, config.schedule.weight_decay),
+            parameter_groups(self.student, config.schedule),
             lr=config.schedule.learning_rate,
             betas=(0.9, 0.98),
         )
@@ -162,7 +162,7 @@ class Distillation:
         """One update. shown: the teacher's crops; seen: the student's; edited: their copies."""
         schedule, weights = self.config.schedule, self.config.loss
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["rate"]
         generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + self.step)
         shown, seen, edited = (normalise(t.to(self.device)) for t in (shown, seen, edited))
         self.student.train()
@@ -235,13 +235,25 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def parameter_groups(network: TinyNetwork, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and embeddings do not."""
-    named = list(network.named_parameters())
-    return [
-        {"params": [p for _, p in named if p.ndim == 2], "weight_decay": weight_decay},
-        {"params": [p for _, p in named if p.ndim != 2], "weight_decay": 0.0},
-    ]
+def parameter_groups(network: TinyNetwork, schedule: ScheduleConfig) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and embeddings do not. The fresh head learns faster than
+    an inherited backbone: `rate` multiplies the learning rate."""
+    groups: list[dict[str, Any]] = []
+    for matrix in (True, False):
+        for head in (True, False):
+            chosen = [
+                parameter
+                for name, parameter in network.named_parameters()
+                if (parameter.ndim == 2) is matrix and name.startswith("copy_head") is head
+            ]
+            groups.append(
+                {
+                    "params": chosen,
+                    "weight_decay": schedule.weight_decay if matrix else 0.0,
+                    "rate": schedule.head_rate if head else 1.0,
+                }
+            )
+    return groups
 
 
 @torch.no_grad()

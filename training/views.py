@@ -96,9 +96,9 @@ def altered(image: Image.Image, rng: random.Random) -> Image.Image:
     return image
 
 
-def random_crop(image: Image.Image, rng: random.Random) -> Image.Image:
-    """RandomResizedCrop's window: 25 to 100 % of the area, aspect 3:4 to 4:3."""
-    area, ratio = rng.uniform(0.25, 1.0), math.exp(rng.uniform(-0.288, 0.288))
+def random_crop(image: Image.Image, rng: random.Random, least_area: float = 0.25) -> Image.Image:
+    """RandomResizedCrop's window: `least_area` to all of the area, aspect 3:4 to 4:3."""
+    area, ratio = rng.uniform(least_area, 1.0), math.exp(rng.uniform(-0.288, 0.288))
     side = math.sqrt(area * image.width * image.height)
     w = max(8, min(image.width, round(side * math.sqrt(ratio))))
     h = max(8, min(image.height, round(side / math.sqrt(ratio))))

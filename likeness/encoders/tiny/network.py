@@ -85,7 +85,7 @@ class TinyNetwork(nn.Module):
         """The projection to the text space, [n, text_dim], L2 norm 1."""
         if self.text_head is None:
             raise NoTextTower("a network without text_head")
-        return functional.normalize(self.text_head(word_input(features)).float(), dim=-1)
+        return functional.normalize(self.text_head(pool(features)).float(), dim=-1)
 
 
 class ProjectionHead(nn.Module):
@@ -98,19 +98,16 @@ class ProjectionHead(nn.Module):
         self.second = nn.Linear(hidden, dim)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        out: Tensor = self.second(self.drop(functional.gelu(self.first(pooled))))
+        """pooled: [n, 2 width], as `pool` gives it. Returns [n, dim], of any length."""
+        halves = (functional.normalize(half, dim=-1) for half in pooled.chunk(2, dim=-1))
+        hidden = functional.gelu(self.first(torch.cat(tuple(halves), dim=-1)))
+        out: Tensor = self.second(self.drop(hidden))
         return out
 
 
-def word_input(features: Features) -> Tensor:
-    """[CLS, mean patch token], each of L2 norm 1: [n, 2 d]."""
-    return torch.cat(
-        (
-            functional.normalize(features.cls.float(), dim=-1),
-            functional.normalize(features.patches.float().mean(1), dim=-1),
-        ),
-        dim=-1,
-    )
+def pool(features: Features) -> Tensor:
+    """[CLS, mean patch token]: float32 [n, 2 d]."""
+    return torch.cat((features.cls.float(), features.patches.float().mean(1)), dim=-1)
 
 
 def generalised_mean(patches: Tensor, power: float = 3.0) -> Tensor:

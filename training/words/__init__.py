@@ -1,0 +1,1 @@
+"""Words for the distilled student: a small text tower and the projection to its space."""
