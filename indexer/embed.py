@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -10,34 +11,43 @@ from indexer.items import Decoded, Failure, Group, Prepared
 from likeness.encoders.interface import Encoder
 from likeness.types import StoredVectors
 
+_GROUP = 1000
 
-def embed(
-    decoded: Iterable[Decoded], encoders: Mapping[int, Encoder], *, batch_size: int
-) -> Iterator[Group]:
+
+class Encoders(Protocol):
+    """Encoders by space id, and how many images they take at once; loaded when first asked for."""
+
+    @property
+    def encoders(self) -> Mapping[int, Encoder]: ...
+    @property
+    def batch_size(self) -> int: ...
+
+
+def embed(decoded: Iterable[Decoded], towers: Encoders) -> Iterator[Group]:
     """Embed prepared images for every space; everything else passes through in its place.
 
-    encoders: by space id. A group ends when it holds `batch_size` prepared images, or that many
-    times sixteen outcomes of other kinds, so that nothing waits for long.
+    A group ends when its prepared images fill a batch, or at a thousand outcomes, so that nothing
+    waits for long.
     """
     outcomes: list[Decoded] = []
     prepared = 0
     for outcome in decoded:
         outcomes.append(outcome)
         prepared += isinstance(outcome, Prepared)
-        if prepared >= batch_size or len(outcomes) >= batch_size * 16:
-            yield _embed_group(outcomes, encoders)
+        if len(outcomes) >= _GROUP or (prepared and prepared >= towers.batch_size):
+            yield _embed_group(outcomes, towers)
             outcomes, prepared = [], 0
     if outcomes:
-        yield _embed_group(outcomes, encoders)
+        yield _embed_group(outcomes, towers)
 
 
-def _embed_group(outcomes: Sequence[Decoded], encoders: Mapping[int, Encoder]) -> Group:
+def _embed_group(outcomes: Sequence[Decoded], towers: Encoders) -> Group:
     images = [outcome.image for outcome in outcomes if isinstance(outcome, Prepared)]
     if not images:
         return Group(outcomes, {})
     vectors: dict[int, StoredVectors] = {}
     sound = np.ones(len(images), dtype=bool)
-    for space_id, encoder in encoders.items():
+    for space_id, encoder in towers.encoders.items():
         batch = np.stack([image.arrays[encoder.fingerprint] for image in images])
         embedded = encoder.embed_prepared(batch)
         sound &= np.isfinite(embedded).all(axis=1) & (np.abs(embedded).max(axis=1) > 0)

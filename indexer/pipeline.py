@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+from typing import Self
 
 from indexer.embed import embed
 from indexer.flow import Prefetch, look_ahead
@@ -29,18 +32,20 @@ from likeness.imaging.pool import DecodePool, PreparedImage
 
 _READERS = 4
 _BYTES_AHEAD = 512 * 2**20
+_IMAGES_AHEAD = 256
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
     """How a run works; what it works on is given apart.
 
-    batch_size: images per forward pass. prune: let go of a source's images even when the source
-    is suddenly empty. retry_failed: read failed images again though they have not changed.
+    batch_size: images per forward pass; None: as large as the encoders like. prune: let go of a
+    source's images even when the source is suddenly empty. retry_failed: read failed images again
+    though they have not changed.
     """
 
-    batch_size: int
     decode_workers: int
+    batch_size: int | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     commit_rows: int = 1000
     commit_interval_s: float = 2.0
@@ -51,14 +56,15 @@ class PipelineOptions:
 class Pipeline:
     """Indexes sources into one collection, for all of its spaces at once.
 
-    encoders: by space id; every new image gets an embedding in each.
+    encoders: gives them by space id; called when the first image has to be embedded, so that a
+    run with nothing to do loads no model. Every new image gets an embedding in each.
     """
 
     def __init__(
         self,
         catalog: Catalog,
         collection_id: int,
-        encoders: Mapping[int, Encoder],
+        encoders: Callable[[], Mapping[int, Encoder]],
         options: PipelineOptions,
         *,
         progress: Progress,
@@ -66,7 +72,7 @@ class Pipeline:
     ) -> None:
         self._catalog = catalog
         self._collection_id = collection_id
-        self._encoders = dict(encoders)
+        self._load_encoders = encoders
         self._options = options
         self._progress = progress
         self._stop = stop
@@ -78,9 +84,8 @@ class Pipeline:
         Whatever was committed stays; running again goes on from there.
         """
         seen = SeenUris()
-        with self._decoders() as pool, ThreadPoolExecutor(_READERS, "read") as readers:
-            routed = self._routed(sources, seen, readers)
-            self._settle(self._decoded(routed, pool))
+        with ThreadPoolExecutor(_READERS, "read") as readers:
+            self._settle(self._routed(sources, seen, readers))
         if self._stop.is_set():
             return False
         for source in sources:
@@ -96,8 +101,7 @@ class Pipeline:
 
     def run_loaded(self, loaded: Iterable[Loaded | Failure]) -> bool:
         """Decode, embed and store what was read elsewhere; as `run`, without scan and sweep."""
-        with self._decoders() as pool:
-            self._settle(self._decoded(self._until_stopped(loaded), pool))
+        self._settle(self._until_stopped(loaded))
         return not self._stop.is_set()
 
     def _routed(
@@ -122,31 +126,7 @@ class Pipeline:
             yield from router.route(_loaded(wanted, source, readers))
         self._progress.scan_done = True
 
-    def _decoded(self, routed: Iterable[Routed], pool: DecodePool) -> Iterator[Decoded]:
-        def submit(item: Routed) -> Future[PreparedImage] | None:
-            return pool.submit(item.data, item.source.path) if isinstance(item, Loaded) else None
-
-        ahead = look_ahead(
-            routed,
-            submit,
-            limit=max(2 * self._options.batch_size, 4 * self._options.decode_workers),
-            weight=_held_bytes,
-            weight_limit=_BYTES_AHEAD,
-        )
-        for item, future in ahead:
-            if not isinstance(item, Loaded):
-                yield item
-                continue
-            try:
-                image = future.result() if future is not None else None
-            except ImageError as error:
-                yield Failure(item.source, error.code, str(error), item.filling)
-            else:
-                if image is not None:
-                    yield Prepared(item.source, image, item.filling)
-
-    def _settle(self, decoded: Iterable[Decoded]) -> None:
-        batch_size = self._options.batch_size
+    def _settle(self, routed: Iterable[Routed]) -> None:
         writer = BatchWriter(
             self._catalog,
             self._collection_id,
@@ -155,11 +135,14 @@ class Pipeline:
             rows=self._options.commit_rows,
             interval_s=self._options.commit_interval_s,
         )
-        with ExitStack() as threads:
-            prefetched = threads.enter_context(Prefetch(decoded, 2 * batch_size, "decode"))
-            groups = embed(prefetched, self._encoders, batch_size=batch_size)
+        with ExitStack() as opened:
+            workshop = opened.enter_context(_Workshop(self._load_encoders, self._options))
+            decoded = opened.enter_context(
+                Prefetch(_decoded(routed, workshop), _IMAGES_AHEAD, "decode")
+            )
+            groups = embed(decoded, workshop)
             try:
-                for group in threads.enter_context(Prefetch(groups, 2, "embed")):
+                for group in opened.enter_context(Prefetch(groups, 2, "embed")):
                     writer.add(group)
             finally:
                 # What is embedded is worth keeping, also when a later stage failed.
@@ -171,17 +154,71 @@ class Pipeline:
                 return
             yield item
 
-    @contextmanager
-    def _decoders(self) -> Iterator[DecodePool]:
-        encoders = self._encoders.values()
-        with DecodePool(
-            self._options.decode_workers,
-            limits=self._options.limits,
-            prepare={encoder.fingerprint: encoder.preprocess for encoder in encoders},
-            min_side=max(encoder.preprocess.min_side for encoder in encoders),
-            perceptual_hash=True,
-        ) as pool:
-            yield pool
+
+class _Workshop:
+    """Encoders and decoder processes, started when the first image needs them."""
+
+    def __init__(
+        self, load_encoders: Callable[[], Mapping[int, Encoder]], options: PipelineOptions
+    ) -> None:
+        self._load_encoders = load_encoders
+        self._options = options
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._opened.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+    @cached_property
+    def encoders(self) -> dict[int, Encoder]:
+        return dict(self._load_encoders())
+
+    @cached_property
+    def batch_size(self) -> int:
+        return self._options.batch_size or min(e.batch_size for e in self.encoders.values())
+
+    @cached_property
+    def pool(self) -> DecodePool:
+        prepare = {encoder.fingerprint: encoder.preprocess for encoder in self.encoders.values()}
+        return self._opened.enter_context(
+            DecodePool(
+                self._options.decode_workers,
+                limits=self._options.limits,
+                prepare=prepare,
+                min_side=max(preprocess.min_side for preprocess in prepare.values()),
+                perceptual_hash=True,
+            )
+        )
+
+
+def _decoded(routed: Iterable[Routed], workshop: _Workshop) -> Iterator[Decoded]:
+    def submit(item: Routed) -> Future[PreparedImage] | None:
+        if isinstance(item, Loaded):
+            return workshop.pool.submit(item.data, item.source.path)
+        return None
+
+    ahead = look_ahead(
+        routed, submit, limit=_IMAGES_AHEAD, weight=_held_bytes, weight_limit=_BYTES_AHEAD
+    )
+    for item, future in ahead:
+        if not isinstance(item, Loaded):
+            yield item
+            continue
+        assert future is not None
+        try:
+            image = future.result()
+        except ImageError as error:
+            yield Failure(item.source, error.code, str(error), item.filling)
+        else:
+            yield Prepared(item.source, image, item.filling)
 
 
 def default_decode_workers() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,22 +142,21 @@ class Indexer:
 
     def _encoders(
         self, collection: Collection, asked: str | None, progress: Progress
-    ) -> dict[int, Encoder]:
+    ) -> Callable[[], dict[int, Encoder]]:
         spaces = self._catalog.spaces(collection.id)
         if not spaces:
             chosen = self._runtime.choose_encoder(asked)
             if chosen.notice:
                 progress.notices.append(chosen.notice)
-            space = self._ensure_space(collection, chosen.encoder)
-            return {space.id: chosen.encoder}
-        if asked and asked not in {space.encoder for space in spaces}:
+            spaces = [self._ensure_space(collection, chosen.encoder)]
+        elif asked and asked not in {space.encoder for space in spaces}:
             have = ", ".join(space.encoder for space in spaces)
             raise InputError(
                 f"collection {collection.name!r} is embedded with {have}; to add {asked} beside "
                 f"it run `likeness reindex --collection {collection.name} --encoder {asked}`, "
                 "or index into another --collection"
             )
-        return {space.id: self._runtime.encoder_of(space) for space in spaces}
+        return lambda: {space.id: self._runtime.encoder_of(space) for space in spaces}
 
     def _ensure_space(self, collection: Collection, encoder: Encoder) -> Space:
         spec = encoder.spec
@@ -172,7 +171,7 @@ class Indexer:
     def _pipeline(
         self,
         collection: Collection,
-        encoders: Mapping[int, Encoder],
+        encoders: Callable[[], Mapping[int, Encoder]],
         progress: Progress,
         stop: threading.Event,
         *,
@@ -181,8 +180,8 @@ class Indexer:
     ) -> Pipeline:
         settings = self._runtime.settings
         options = PipelineOptions(
-            batch_size=settings.batch_size or min(e.batch_size for e in encoders.values()),
             decode_workers=settings.decode_workers or default_decode_workers(),
+            batch_size=settings.batch_size,
             limits=self._runtime.limits,
             commit_rows=settings.commit_rows,
             commit_interval_s=settings.commit_interval_s,
@@ -199,9 +198,9 @@ class Indexer:
         """Embed what the space lacks; True when nothing is left to do."""
         if not self._catalog.missing_in_space(collection.id, space.id, 0, 1):
             return True
-        encoders = {space.id: self._runtime.encoder_of(space)}
-        pipeline = self._pipeline(collection, encoders, progress, stop)
-
+        pipeline = self._pipeline(
+            collection, lambda: {space.id: self._runtime.encoder_of(space)}, progress, stop
+        )
         return pipeline.run_loaded(self._read_missing(collection, space, progress))
 
     def _read_missing(

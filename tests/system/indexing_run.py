@@ -40,6 +40,7 @@ def run(home: Path, source: str, seconds_per_batch: float, database_url: str = "
         commit_interval_s=0.05,
     )
     with FakeRuntime(settings, SlowEncoder(seconds_per_batch)) as runtime:
+        print("ready", flush=True)
         Indexer(runtime).index(
             IndexRequest("default", sources=[source]), Progress(), threading.Event()
         )
