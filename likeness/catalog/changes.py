@@ -93,7 +93,7 @@ def remove_tags(
 
 
 def forget_embeddings(connection: Connection, space_id: int, image_ids: Sequence[int]) -> int:
-    """The images have no embedding in the space; chunks that nothing names any more are gone."""
+    """The images have no embedding in the space; return how many had one."""
     collection_id = space(connection, space_id).collection_id
     revision = lock(connection, collection_id) + 1
     e, n = EmbeddingRow, 0

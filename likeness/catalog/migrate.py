@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, select, text
 
-from likeness.catalog.engine import writing
+from likeness.catalog.engine import reading, writing
 from likeness.errors import CatalogError
 
 HEAD_REVISION = "0001"
@@ -33,7 +33,7 @@ def migrate(engine: Engine) -> None:
 
     Raises CatalogError when a newer Likeness has written it. Nothing is changed then.
     """
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         if _revision(connection) == HEAD_REVISION:
             return
     with writing(engine) as connection:  # SQLite: this is the lock

@@ -69,7 +69,7 @@ def test_what_was_stored_is_read_back(
         width=4032,
         height=3024,
         format="heif",
-        taken_at=datetime(2019, 6, 1, 12, 30, 5),  # noqa: DTZ001
+        taken_at=datetime(2019, 6, 1, 12, 30, 5),
         camera_make="Google",
         camera_model="Pixel 3",
         lens="rear camera",
