@@ -27,7 +27,7 @@ def first_row(model: nn.Module, attention: nn.Module, pixels: Tensor) -> Tensor:
     def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], matrix: Tensor) -> None:
         # Other threads may be embedding with the same model; their matrices are not ours.
         if threading.get_ident() == caller:
-            seen.append(matrix[:, :, 0].clone())
+            seen.append(_summing_to_one(matrix[:, :, 0]))
 
     with _one_at_a_time:
         fused = layer.fused_attn
@@ -50,7 +50,7 @@ def first_row_of_multihead(attention: nn.MultiheadAttention, tokens: Tensor) -> 
     keys = tokens if batch_first else tokens.transpose(0, 1)
     query = keys[:, :1] if batch_first else keys[:1]
     _, weights = attention(query, keys, keys, need_weights=True, average_attn_weights=False)
-    return cast(Tensor, weights[:, :, 0])
+    return _summing_to_one(weights[:, :, 0])
 
 
 def pooling_row(pool: nn.Module, tokens: Tensor) -> Tensor:
@@ -69,7 +69,13 @@ def pooling_row(pool: nn.Module, tokens: Tensor) -> Tensor:
     keys = keys.permute(2, 0, 3, 1, 4)[0]
     query, keys = layer.q_norm(query), layer.k_norm(keys)
     scores = (query * layer.scale) @ keys.transpose(-2, -1)
-    return functional.softmax(scores, dim=-1)[:, :, 0]
+    return functional.softmax(scores.float(), dim=-1)[:, :, 0]
+
+
+def _summing_to_one(rows: Tensor) -> Tensor:
+    """Rows of a softmax in fp32, freed of what rounding in half precision added or took."""
+    exact = rows.float()
+    return exact / exact.sum(dim=-1, keepdim=True)
 
 
 def input_of(model: nn.Module, layer: nn.Module, pixels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,9 @@ def read_tensors(path: Path) -> StateDict:
     try:
         if path.suffix == ".safetensors":
             return load_file(path, device="cpu")
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped into memory where the format allows, so that nothing is read twice for checking.
+        mapped = zipfile.is_zipfile(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except SafetensorError as error:
         raise WeightsUnreadable(
             str(path), f"it is not a whole .safetensors file ({error})"

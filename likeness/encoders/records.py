@@ -53,7 +53,9 @@ class EncoderRecord:
     """One encoder: an architecture with one set of weights.
 
     name: `LIBRARY:MODEL/WEIGHTS` or `timm:MODEL.WEIGHTS`. parameters: of the image tower without
-    a classifier; text_parameters: of the text tower, 0 without one. licence: of the weights, an
+    a classifier; text_parameters: of the text tower, 0 without one. giga_flops: for one image,
+    10⁹ multiplications and additions. zero_shot: published zero-shot top-1 on ImageNet-1k, %,
+    where there is a figure to compare two-tower encoders by. licence: of the weights, an
     SPDX id where there is one. hub, url: where the library fetches the weights. pooling: as
     the family's authors use it for embeddings; pooling_note: whose choice that is, where the
     library's default differs or authors disagree. global_pool: passed to timm where that is not
@@ -67,6 +69,7 @@ class EncoderRecord:
     input_size: int
     parameters: int
     text_parameters: int
+    giga_flops: float
     pooling: Pooling
     shape: Shape
     licence: str
@@ -75,6 +78,7 @@ class EncoderRecord:
     url: str | None = None
     pooling_note: str = ""
     global_pool: str | None = None
+    zero_shot: float | None = None
 
     @property
     def library(self) -> str:

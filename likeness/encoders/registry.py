@@ -30,8 +30,8 @@ _BY_NAME: Mapping[str, EncoderRecord] = MappingProxyType({r.name: r for r in REC
 
 # Functions that make a record for a name outside the table from the library's own config.
 _DERIVE = {
-    "timm": "likeness.encoders.timm_tower:derive_record",
-    "open_clip": "likeness.encoders.open_clip_towers:derive_record",
+    "timm": "likeness.encoders.deriving:timm_record",
+    "open_clip": "likeness.encoders.deriving:open_clip_record",
 }
 _LIBRARIES = (*_DERIVE, "likeness")
 

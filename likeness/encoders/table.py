@@ -17,6 +17,7 @@ RECORDS: tuple[EncoderRecord, ...] = (
         input_size=224,
         parameters=5_524_416,
         text_parameters=0,
+        giga_flops=2.51,
         pooling="cls",
         shape=Shape(tokens=197, width=192, depth=12, heads=3, hidden=768),
         licence="Apache-2.0",
