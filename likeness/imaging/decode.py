@@ -21,8 +21,10 @@ from PIL import Image, UnidentifiedImageError
 from likeness.errors import CorruptImage, ImageError, ImageTooLarge, UnsupportedFormat
 from likeness.imaging.colour import to_rgb8
 from likeness.imaging.exif import ExifFacts, orientation_of, read_exif
-from likeness.imaging.sniff import HEIF, JPEG, Format, foreign_name, sniff
+from likeness.imaging.sniff import HEIF, JPEG, PNG, TIFF, Format, foreign_name, sniff
 from likeness.types import ImageFacts, RgbImage
+
+_NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 
 READ_FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, JPEG 2000 and PPM"
 
@@ -76,9 +78,7 @@ def decode(
     check_size(len(data), name, limits)
     found = sniff(data)
     if found is None:
-        raise UnsupportedFormat(
-            name, f"it is {_article(foreign_name(data))}", f"{READ_FORMATS} are read"
-        )
+        raise UnsupportedFormat(name, f"it is {foreign_name(data)}", f"{READ_FORMATS} are read")
     try:
         with pillow_quiet(limits.max_pixels):
             return _decode(data, name, found, limits, min_side)
@@ -91,7 +91,7 @@ def decode(
             "raise LIKENESS_DECODE_MEMORY to allow it",
         ) from error
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(name, str(error)) from error
+        raise _too_many_pixels(name, f"more than {2 * limits.max_pixels:,}", limits) from error
     except Exception as error:
         # Pillow's plugins raise whatever a broken file leads them to.
         raise CorruptImage(name, _reason(found, error)) from error
@@ -113,7 +113,9 @@ def _decode(
     image = _open_heif(data, name, limits) if found is HEIF else _open(data, found)
     _check_pixels(image.size, name, limits)
     width, height = image.size
-    exif = read_exif(image.getexif()) if found.name != "png" else None
+    if found is TIFF:
+        _refuse_camera_raw(image, name)
+    exif = read_exif(image.getexif()) if found is not PNG else None
     icc_profile = image.info.get("icc_profile")
     if found is JPEG and min_side is not None:
         _reduce(image, min_side)
@@ -121,8 +123,8 @@ def _decode(
     if exif is None:  # PNG may keep its EXIF chunk after the pixels
         exif = read_exif(image.getexif())
     # TIFF turns itself upright while loading and drops the tag: ask again.
-    orientation = orientation_of(image.getexif()) if found.name == "tiff" else exif.orientation
-    if found.name == "tiff":
+    orientation = orientation_of(image.getexif()) if found is TIFF else exif.orientation
+    if found is TIFF:
         width, height = image.size
     pixels = to_rgb8(image, icc_profile if isinstance(icc_profile, bytes) else None)
     if orientation in _TRANSPOSE:
@@ -177,13 +179,25 @@ def _reduce(image: Image.Image, min_side: int) -> None:
 def _check_pixels(size: tuple[int, int], name: str, limits: DecodeLimits) -> None:
     pixels = size[0] * size[1]
     if pixels > limits.max_pixels:
-        raise ImageTooLarge(
-            name,
-            f"it has {pixels / 1e6:,.0f} MP, limit {limits.max_pixels / 1e6:,.0f} MP",
-            "raise LIKENESS_MAX_PIXELS to allow it",
-        )
+        raise _too_many_pixels(name, f"{pixels:,}", limits)
     if pixels == 0:
         raise CorruptImage(name, "it has no pixels")
+
+
+def _too_many_pixels(name: str, pixels: str, limits: DecodeLimits) -> ImageTooLarge:
+    return ImageTooLarge(
+        name,
+        f"it has {pixels} pixels, limit {limits.max_pixels:,}",
+        "raise LIKENESS_MAX_PIXELS to allow it",
+    )
+
+
+def _refuse_camera_raw(image: Image.Image, name: str) -> None:
+    """Raw files dress as TIFF, with a preview of stamp size where the picture should be."""
+    tags = image.getexif()
+    is_preview = tags.get(_NEW_SUBFILE_TYPE, 0) == 1 and _SUB_IFDS in tags
+    if is_preview or _DNG_VERSION in tags:
+        raise UnsupportedFormat(name, "it is a camera raw file", "export it as JPEG or TIFF")
 
 
 def _reason(found: Format, error: Exception) -> str:
@@ -191,10 +205,6 @@ def _reason(found: Format, error: Exception) -> str:
         return f"it begins as {found.name} but its header makes no sense"
     text = str(error).strip() or type(error).__name__
     return f"broken {found.name}: {text[:200]}"
-
-
-def _article(noun: str) -> str:
-    return noun if noun.startswith(("no ", "text")) else f"a {noun} file"
 
 
 _quiet_lock = threading.Lock()

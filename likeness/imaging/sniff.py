@@ -57,34 +57,34 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", 
 _CONTAINER_BRANDS = frozenset({b"mif1", b"msf1", b"mif2", b"miaf"})
 
 REFUSED: tuple[tuple[bytes, str], ...] = (
-    (b"%!PS", "PostScript"),
-    (b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (b"%PDF", "PDF"),
-    (b"\xd7\xcd\xc6\x9a", "WMF"),
-    (b"8BPS", "Photoshop"),
-    (b"\x00\x00\x01\x00", "icon"),
-    (b"\x00\x00\x02\x00", "cursor"),
-    (b"icns", "Apple icon"),
-    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"qoif", "QOI"),
-    (b"DDS ", "DirectDraw surface"),
-    (b"SIMPLE  =", "FITS"),
-    (b"\x76\x2f\x31\x01", "OpenEXR"),
-    (b"#?RADIANCE", "Radiance HDR"),
-    (b"gimp xcf", "GIMP"),
-    (b"\x0a\x05\x01\x08", "PCX"),
-    (b"\x59\xa6\x6a\x95", "Sun raster"),
-    (b"\x01\xda", "SGI"),
-    (b"FUJIFILMCCD-RAW", "camera raw"),
-    (b"IIRO", "camera raw"),
-    (b"IIU\x00", "camera raw"),
-    (b"<svg", "SVG"),
-    (b"PK\x03\x04", "ZIP archive"),
-    (b"\x1f\x8b", "gzip archive"),
-    (b"Rar!", "RAR archive"),
-    (b"7z\xbc\xaf\x27\x1c", "7z archive"),
-    (b"\x1aE\xdf\xa3", "Matroska video"),
+    (b"%!PS", "a PostScript file"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript file"),
+    (b"%PDF", "a PDF file"),
+    (b"\xd7\xcd\xc6\x9a", "a WMF file"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\x00\x00\x01\x00", "an icon"),
+    (b"\x00\x00\x02\x00", "a cursor"),
+    (b"icns", "an Apple icon"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL file"),
+    (b"\xff\x0a", "a JPEG XL file"),
+    (b"qoif", "a QOI file"),
+    (b"DDS ", "a DirectDraw surface"),
+    (b"SIMPLE  =", "a FITS file"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR file"),
+    (b"#?RADIANCE", "a Radiance HDR file"),
+    (b"gimp xcf", "a GIMP file"),
+    (b"\x0a\x05\x01\x08", "a PCX file"),
+    (b"\x59\xa6\x6a\x95", "a Sun raster file"),
+    (b"\x01\xda", "an SGI file"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (b"IIRO", "a camera raw file"),
+    (b"IIU\x00", "a camera raw file"),
+    (b"<svg", "a SVG file"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"\x1aE\xdf\xa3", "a Matroska video"),
 )
 
 
@@ -108,25 +108,25 @@ def sniff(data: bytes) -> Format | None:
 
 
 def foreign_name(data: bytes) -> str:
-    """What to call bytes that `sniff` does not accept: a known format's name, or a shrug."""
+    """What bytes are that `sniff` does not accept, with its article: `a PDF file`."""
     head = bytes(data[:SNIFF_BYTES])
     if not head:
-        return "empty file"
+        return "empty"
     if _is_camera_raw(head):
-        return "camera raw"
+        return "a camera raw file"
     for magic, name in REFUSED:
         if head.startswith(magic):
             return name
     if head[:4] == b"\x01\x00\x00\x00" and head[40:44] == b" EMF":
-        return "EMF"
+        return "an EMF file"
     if head[4:8] == b"ftyp":
-        return "video or unknown ISO media file"
+        return "a video or an unknown ISO media file"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<?xml") and b"<svg" in text:
-        return "SVG"
+        return "an SVG file"
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[")):
         return "text, not an image"
-    return "no known image format"
+    return "of no known image format"
 
 
 def _iso_base_media(head: bytes) -> Format | None:

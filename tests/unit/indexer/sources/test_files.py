@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_folders_that_link_to_each_other_in_many_ways_are_entered_once_each(
     folders = [tmp_path / f"chain{i}" for i in range(30)]
     for folder in folders:
         write(folder, "a.jpg")
-    for here, onward in zip(folders, folders[1:], strict=False):
+    for here, onward in itertools.pairwise(folders):
         (here / "x").symlink_to(onward, target_is_directory=True)
         (here / "y").symlink_to(onward, target_is_directory=True)
     assert len(items(open_source(folders[0], follow_symlinks=True))) == 30

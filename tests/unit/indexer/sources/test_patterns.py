@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +76,5 @@ def test_a_pattern_that_makes_no_sense_is_an_error(pattern: str) -> None:
 
 @given(st.text(min_size=1, max_size=30))
 def test_any_text_is_a_pattern_or_a_clear_error(pattern: str) -> None:
-    try:
+    with contextlib.suppress(InputError):
         Selection.of([pattern]).takes_member("a/b.jpg")
-    except InputError:
-        pass
