@@ -44,9 +44,11 @@ if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$(stamp_of)" 
   exit 0
 fi
 
-say "==> environment: first run, or its inputs changed; this downloads up to 3 GB" \
-  "(PyTorch with its GPU libraries) and takes a few minutes"
-if [ ! -x "$venv/bin/python" ]; then
+if [ -x "$venv/bin/python" ]; then
+  say "==> environment: what it is made from has changed; bringing $venv up to date"
+else
+  say "==> environment: first run; this downloads up to 3 GB (PyTorch with its GPU libraries)" \
+    "and takes a few minutes"
   if ! python=$(find_python usable); then
     if python=$(find_python recent); then
       step "install python3-venv ($python has no ensurepip)" apt_install python3-venv
