@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.checkout import ROOT, copy_checkout
 from tests.fakes.pictures import write_pictures
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 LISTED_ELSEWHERE = {
     "git clone <this repository> likeness && cd likeness": "this is such a clone",
     "make demo": "has its own test below",
@@ -86,16 +86,7 @@ def test_the_readmes_commands_run_in_order_as_written(user: Path) -> None:
 def demo_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of this checkout in a folder of their own, without what others made in it."""
     folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.decode().split("\0")):
-        source, target = ROOT / name, folder / name
-        if source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-            target.chmod(source.stat().st_mode)
+    copy_checkout(folder)
     return folder
 
 
