@@ -1,11 +1,10 @@
-"""What is built is what is needed: a wheel holds the migrations, the weights and the type marker."""
+"""A wheel holds all that is needed and no more: the migrations, the weights, the type marker."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
