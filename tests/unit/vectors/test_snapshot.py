@@ -82,7 +82,7 @@ def test_a_bad_vector_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_failing_source_of_vectors_leaves_nothing(tmp_path: Path) -> None:
-    def batches():  # noqa: ANN202
+    def batches():
         yield IDS[:10], ROWS[:10]
         raise RuntimeError("the catalog went away")
 
