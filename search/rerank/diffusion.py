@@ -25,7 +25,7 @@ class Diffusion:
     query, where the flow starts. gamma: γ, power of the cosine. alpha: α, share that flows on
     instead of starting anew. tolerance, iterations: of the conjugate gradients (relative)."""
 
-    neighbours: int = 15
+    neighbours: int = 20
     query_neighbours: int = 10
     gamma: float = 3.0
     alpha: float = 0.9

@@ -19,7 +19,7 @@ from search.rerank.interface import Context, Shortlist, unit
 class QueryExpansion:
     """αQE. neighbours: n of the paper, answers that are averaged. alpha: α of the paper."""
 
-    neighbours: int = 10
+    neighbours: int = 5
     alpha: float = 3.0
 
     def __call__(self, candidates: Shortlist, _context: Context, /) -> Shortlist:
@@ -34,7 +34,7 @@ class QueryExpansion:
 class DatabaseAugmentation:
     """Each candidate averaged with its nearest ones in the shortlist, a cosine s weighing s^α."""
 
-    neighbours: int = 10
+    neighbours: int = 5
     alpha: float = 3.0
 
     def __call__(self, candidates: Shortlist, _context: Context, /) -> Shortlist:

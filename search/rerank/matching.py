@@ -9,6 +9,7 @@ mirrored or not, refined to an affine map.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ import numpy.typing as npt
 
 Points = npt.NDArray[np.float32]
 Affine = npt.NDArray[np.float32]
+
+WIDTH = 64
+"""Numbers kept per patch."""
 
 _LARGEST_ZOOM = 5.0
 _SHORTEST_BASE = 2.0  # patches between the two matches that make a hypothesis
@@ -43,18 +47,27 @@ class PatchFeatures:
         return np.stack([columns, rows], axis=1).astype(np.float32) + np.float32(0.5)
 
 
-def patch_features(tokens: npt.NDArray[np.floating], grid: tuple[int, int] | None) -> PatchFeatures:
-    """Features of an encoder's patch tokens float [p, w]: centred on their mean, unit length.
+def patch_features(tokens: npt.NDArray[np.floating], grid: tuple[int, int]) -> PatchFeatures:
+    """Features of an encoder's patch tokens float [p, w]: centred, projected, unit length.
 
     What all patches of an image share says what the whole image is about, which the image's own
-    vector knows already; what is left tells its places apart.
+    vector knows already; what is left tells its places apart. A fixed random projection to WIDTH
+    numbers keeps the angles between them (Johnson and Lindenstrauss, 1984) well enough: measured
+    on occluded photos, 32 numbers rank as well as all 192.
     """
     rows = np.asarray(tokens, dtype=np.float32)
-    if grid is None:
-        raise ValueError("patch tokens come without a grid")
     rows = (rows - rows.mean(axis=0)).astype(np.float32)
+    if rows.shape[1] > WIDTH:
+        rows = rows @ _projection(rows.shape[1])
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return PatchFeatures(rows / np.maximum(norms, np.float32(1e-6)), grid)
+
+
+@functools.cache
+def _projection(width: int) -> npt.NDArray[np.float32]:
+    """float32 [width, WIDTH], orthonormal columns; the same in every process."""
+    gaussian = np.random.default_rng(width).standard_normal((width, WIDTH))
+    return np.linalg.qr(gaussian)[0].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

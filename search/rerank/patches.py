@@ -22,7 +22,7 @@ class PatchVerification:
     """weight: how much a fully verified candidate gains, in units of cosine.
     saturation: gathered likeness of inliers at which half of the gain is reached."""
 
-    weight: float = 0.5
+    weight: float = 1.0
     saturation: float = 10.0
     verification: Verification = field(default_factory=Verification)
 
