@@ -23,6 +23,14 @@ def distance_m(
     return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, h)))
 
 
+def without_dust(degrees: float) -> float:
+    """Return degrees, or 0 where they are so few (below 1e-12, 0.1 µm) that only squares differ.
+
+    PostgreSQL refuses to square a number when the result is too small for it.
+    """
+    return 0.0 if abs(degrees) < 1e-12 else degrees
+
+
 def box(
     latitude: float, longitude: float, radius_m: float
 ) -> tuple[float, float, list[tuple[float, float]]]:

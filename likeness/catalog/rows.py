@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from likeness.catalog.folding import clean, fold
+from likeness.catalog.geography import without_dust
 from likeness.catalog.records import (
     Collection,
     FieldValue,
@@ -73,6 +74,8 @@ def facts_values(facts: ImageFacts) -> dict[str, Any]:
     latitude, longitude = facts.latitude, facts.longitude
     if latitude is None or longitude is None or not _is_place(latitude, longitude):
         latitude = longitude = None
+    else:
+        latitude, longitude = without_dust(latitude), without_dust(longitude)
     return {
         "width": facts.width,
         "height": facts.height,

@@ -17,7 +17,7 @@ from likeness.errors import WhereError
 
 MAX_LENGTH = 10_000
 MAX_TERMS = 200
-MAX_DEPTH = 30
+MAX_DEPTH = 50
 """Databases bound the depth of an expression; so do we, with a message that says so."""
 
 _OPERATORS = (Op.AT_LEAST, Op.AT_MOST, Op.MORE, Op.LESS)  # the longer ones first
@@ -73,9 +73,9 @@ class _Parser:
     def _not(self) -> Node:
         self._skip_blanks()
         start = self._at
-        self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._error(f"the filter is nested more than {MAX_DEPTH} deep")
+        self._depth += 1  # parentheses and negations
         node: Node
         if self._word("NOT") or self._take("-"):
             if self._at < len(self._text) and self._peek() == "-":

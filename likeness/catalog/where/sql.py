@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from likeness.catalog.folding import fold
-from likeness.catalog.geography import EARTH_RADIUS_M, box
+from likeness.catalog.geography import EARTH_RADIUS_M, box, without_dust
 from likeness.catalog.rows import as_number
 from likeness.catalog.schema import FieldRow, ImageTable, TagRow
 from likeness.catalog.where.moment import Moment
@@ -160,8 +160,11 @@ class _Compiler:
             return func.likeness_distance_m(
                 t.latitude, t.longitude, latitude, longitude, type_=Double
             )
-        phi1, phi2 = func.radians(t.latitude), literal(math.radians(latitude), Double)
-        dlambda = literal(math.radians(longitude), Double) - func.radians(t.longitude)
+        phi1, phi2 = (
+            func.radians(t.latitude),
+            literal(math.radians(without_dust(latitude)), Double),
+        )
+        dlambda = literal(math.radians(without_dust(longitude)), Double) - func.radians(t.longitude)
         h = func.power(func.sin((phi2 - phi1) / 2), 2) + func.cos(phi1) * func.cos(
             phi2
         ) * func.power(func.sin(dlambda / 2), 2)
