@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import click
 
-from likeness.catalog import Catalog, parse_where
+from likeness.catalog import Catalog
 from likeness.catalog.records import ImageRow
+from likeness.catalog.where import parse_where
 from likeness.cli.options import collection_option, json_option, where_option
 from likeness.cli.output import emit_json, print_table, size_text
 from likeness.runtime import Runtime

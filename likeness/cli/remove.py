@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from likeness.catalog import Catalog, parse_where
+from likeness.catalog import Catalog
+from likeness.catalog.where import parse_where
 from likeness.cli.options import collection_option, json_option, where_option
 from likeness.cli.output import emit_json
 from likeness.errors import ImageNotFound, InputError
