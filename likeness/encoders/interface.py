@@ -87,7 +87,8 @@ class Encoder(Protocol):
         """Embed prepared images, one unit-length row each, in input order.
 
         batch: uint8 [n, s, s, 3], s = spec.input_size, made by `preprocess`.
-        Returns float32 [n, d], L2 norm 1, d = spec.dim.
+        Returns float32 [n, d], L2 norm 1, d = spec.dim; a row that could not be computed (an
+        overflow, damaged weights) is NaN, and the others are right.
         """
         ...
 

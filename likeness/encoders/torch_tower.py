@@ -158,11 +158,8 @@ class TorchTower(Encoder):
 
 
 def unit_rows(vectors: npt.NDArray[np.float32]) -> Embeddings:
-    """Scale rows to L2 norm 1. Raises VectorError when one is zero or not finite."""
+    """Scale rows to L2 norm 1; a row that is zero or not finite becomes NaN, for its image alone
+    to be refused."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms == 0).any():
-        raise VectorError(
-            "the encoder gave a vector that is zero or not finite: its weights are damaged, or too "
-            "large for this precision; try fp32"
-        )
-    return cast(Embeddings, vectors / norms)
+    sound = np.isfinite(norms) & (norms > 0)
+    return cast(Embeddings, np.where(sound, vectors, np.nan) / np.where(sound, norms, 1.0))
