@@ -54,6 +54,11 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A person removed this image from the collection; it stays out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Twin:
     """Same bytes as an image that is further down the pipeline and not committed yet."""
 
@@ -69,7 +74,7 @@ class Prepared:
     filling: Filling | None = None
 
 
-Settled: TypeAlias = Failure | Unchanged | Twin | Linked | Moved
+Settled: TypeAlias = Failure | Unchanged | LeftOut | Twin | Linked | Moved
 """Outcomes that need no decoding."""
 
 Routed: TypeAlias = Loaded | Settled

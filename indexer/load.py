@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
-from indexer.items import Failure, Filling, Loaded, Routed, Settled, Twin, Unchanged, Wanted
+from indexer.items import (
+    Failure,
+    Filling,
+    LeftOut,
+    Loaded,
+    Routed,
+    Settled,
+    Twin,
+    Unchanged,
+    Wanted,
+)
 from indexer.plan import pages, source_facts
 from indexer.sources import Source
 from likeness.catalog import Catalog
-from likeness.catalog.records import KnownImage, Linked, Moved, SourceFacts
+from likeness.catalog.records import REMOVED, KnownImage, Linked, Moved, SourceFacts
 from likeness.errors import ImageError
 from likeness.types import ImageState
 
@@ -60,11 +70,14 @@ class Router:
         *,
         in_flight: InFlight,
         exists: Callable[[str], bool],
+        restore: bool = False,
     ) -> None:
+        """exists: whether what a URI names is still there. restore: removed images come back."""
         self._catalog = catalog
         self._collection_id = collection_id
         self._in_flight = in_flight
         self._exists = exists
+        self._restore = restore
         self._claimed: set[int] = set()
 
     def route(self, loaded: Iterable[Loaded | Failure | Unchanged]) -> Iterator[Routed]:
@@ -103,6 +116,8 @@ class Router:
             if row.uri == item.source.uri:
                 if row.state == ImageState.READY:
                     return Unchanged(item.source, row.image_id)
+                if row.reason_code == REMOVED and not self._restore:
+                    return LeftOut()
                 return Moved(item.source, row.image_id, row.uri)
         for row in stored:
             if row.image_id not in self._claimed and self._has_left(row):
@@ -111,7 +126,9 @@ class Router:
         return linked_to(item.source, stored, self._catalog, self._collection_id)
 
     def _has_left(self, row: KnownImage) -> bool:
-        return row.state == ImageState.GONE or not self._exists(row.uri)
+        if row.state == ImageState.GONE:
+            return row.reason_code != REMOVED
+        return not self._exists(row.uri)
 
 
 def linked_to(

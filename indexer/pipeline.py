@@ -41,7 +41,7 @@ class PipelineOptions:
 
     batch_size: images per forward pass; None: as large as the encoders like. prune: let go of a
     source's images even when the source is suddenly empty. retry_failed: read failed images again
-    though they have not changed.
+    though they have not changed. restore: bring back images that a person removed.
     """
 
     decode_workers: int
@@ -50,6 +50,7 @@ class PipelineOptions:
     commit_rows: int = 1000
     commit_interval_s: float = 2.0
     retry_failed: bool = False
+    restore: bool = False
     prune: bool = False
 
 
@@ -112,6 +113,7 @@ class Pipeline:
             self._collection_id,
             in_flight=self._in_flight,
             exists=lambda uri: all(source.exists(uri) for source in sources),
+            restore=self._options.restore,
         )
         for source in sources:
             wanted = plan(

@@ -13,6 +13,7 @@ class Counts:
 
     scanned: found in the sources. kept: unchanged since an earlier run. stored: embedded anew.
     linked: same bytes as a stored image, so not embedded again. moved: known under another name.
+    removed: taken out by a person earlier, and left out.
     filled: embedded in a further space. gone: vanished from their source. problems: source
     entries that are no images of the catalog (an unreadable folder, a nested archive).
     """
@@ -23,6 +24,7 @@ class Counts:
     linked: int = 0
     moved: int = 0
     filled: int = 0
+    removed: int = 0
     failed: int = 0
     gone: int = 0
     problems: int = 0
@@ -30,7 +32,8 @@ class Counts:
     @property
     def settled(self) -> int:
         """Images of this run that are done with, one way or another."""
-        return self.kept + self.stored + self.linked + self.moved + self.filled + self.failed
+        done = self.kept + self.stored + self.linked + self.moved + self.filled
+        return done + self.removed + self.failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class IndexRequest:
     column: of the lists, the one with paths or URLs; None finds it by its name. include, exclude:
     patterns that select within folders and archives. encoder: of the collection's first space;
     None leaves it to the settings. retry_failed: failed images again, changed or not. prune: let
-    images go even when their source is empty now.
+    images go even when their source is empty now. restore: bring back images that were removed.
     """
 
     collection: str
@@ -43,6 +43,7 @@ class IndexRequest:
     follow_symlinks: bool = False
     encoder: str | None = None
     retry_failed: bool = False
+    restore: bool = False
     prune: bool = False
 
 
@@ -82,6 +83,7 @@ class Indexer:
             progress,
             stop,
             retry_failed=request.retry_failed,
+            restore=request.restore,
             prune=request.prune,
         )
         complete = pipeline.run(sources)
@@ -176,6 +178,7 @@ class Indexer:
         stop: threading.Event,
         *,
         retry_failed: bool = False,
+        restore: bool = False,
         prune: bool = False,
     ) -> Pipeline:
         settings = self._runtime.settings
@@ -186,6 +189,7 @@ class Indexer:
             commit_rows=settings.commit_rows,
             commit_interval_s=settings.commit_interval_s,
             retry_failed=retry_failed,
+            restore=restore,
             prune=prune,
         )
         return Pipeline(

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from indexer.items import Decoded, Failure, Group, Prepared, Twin, Unchanged
+from indexer.items import Decoded, Failure, Group, LeftOut, Prepared, Twin, Unchanged
 from indexer.load import InFlight, linked_to
 from indexer.progress import Progress
 from likeness.catalog import Catalog
@@ -99,6 +99,8 @@ class BatchWriter:
                 self._take_failure(outcome)
             case Twin():
                 self._take_twin(outcome.source)
+            case LeftOut():
+                self._progress.add(removed=1)
             case Unchanged():
                 self._unchanged.add(outcome.image_id)
                 self._outcomes.append(Moved(outcome.source, outcome.image_id, outcome.source.uri))

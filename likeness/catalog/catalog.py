@@ -174,10 +174,16 @@ class Catalog:
         with writing(self._engine) as connection:
             return commit_batch(connection, collection_id, batch)
 
-    def mark_gone(self, collection_id: int, image_ids: Iterable[int]) -> int:
-        """The images are hidden from every answer; how many were not before."""
+    def mark_gone(
+        self, collection_id: int, image_ids: Iterable[int], *, reason_code: str | None = None
+    ) -> int:
+        """The images are hidden from every answer; how many were not before.
+
+        reason_code: why, for whoever meets them again; REMOVED when a person took them out.
+        """
+        chosen = [int(i) for i in image_ids]
         with writing(self._engine) as connection:
-            return changes.mark_gone(connection, collection_id, [int(i) for i in image_ids])
+            return changes.mark_gone(connection, collection_id, chosen, reason_code)
 
     def touch(self, collection_id: int, rows: Iterable[tuple[int, int | None, int | None]]) -> None:
         """Rows of (image id, size, mtime_ns): seen again with the same content."""

@@ -16,15 +16,20 @@ from likeness.errors import ImageNotFound
 from likeness.types import ImageState
 
 
-def mark_gone(connection: Connection, collection_id: int, image_ids: Sequence[int]) -> int:
-    """The live ones among the images are gone; return how many those were."""
+def mark_gone(
+    connection: Connection,
+    collection_id: int,
+    image_ids: Sequence[int],
+    reason_code: str | None = None,
+) -> int:
+    """The live ones among the images are gone, for that reason; return how many those were."""
     revision = lock(connection, collection_id) + 1
     n, t = 0, ImageTable
     for page in pages(image_ids):
         result = connection.execute(
             update(t)
             .where(t.collection_id == collection_id, t.id.in_(integers(connection, page)), IS_LIVE)
-            .values(state=ImageState.GONE.value, revision=revision)
+            .values(state=ImageState.GONE.value, reason_code=reason_code, revision=revision)
         )
         n += result.rowcount
     if n:

@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 
 from likeness.types import ImageFacts, ImageIds, ImageState, StoredVectors, Tower
 
+REMOVED = "removed"
+"""Reason code of an image that a person took out; indexing its source does not bring it back."""
+
 FieldValue: TypeAlias = str | float
 """A value of a list column. Integers are welcome and come back as floats."""
 

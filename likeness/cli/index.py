@@ -35,6 +35,7 @@ _LISTED_PROBLEMS = 10
 @click.option("--follow-symlinks", is_flag=True, help="Follow symbolic links (loops are met once).")
 @click.option("--encoder", metavar="NAME", help="Encoder of a new collection (`likeness models`).")
 @click.option("--retry-failed", is_flag=True, help="Read failed images again, changed or not.")
+@click.option("--restore", is_flag=True, help="Bring back images that were removed.")
 @click.option("--prune", is_flag=True, help="Let images go even when their source is empty now.")
 @collection_option
 @json_option
@@ -51,6 +52,7 @@ def index(
     follow_symlinks: bool,
     encoder: str | None,
     retry_failed: bool,
+    restore: bool,
     prune: bool,
     collection: str,
     as_json: bool,
@@ -72,6 +74,7 @@ def index(
         follow_symlinks=follow_symlinks,
         encoder=encoder,
         retry_failed=retry_failed,
+        restore=restore,
         prune=prune,
     )
     progress, stop = Progress(), threading.Event()
@@ -101,6 +104,7 @@ def _print_report(report: IndexReport) -> None:
         (counts.moved, "moved"),
         (counts.filled, "embedded in a further space"),
         (counts.kept, "unchanged"),
+        (counts.removed, "left out as removed"),
         (counts.gone, "vanished"),
         (counts.failed, "failed"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from likeness.catalog import Catalog
+from likeness.catalog.records import REMOVED
 from likeness.catalog.where import parse_where
 from likeness.cli.options import collection_option, json_option, where_option
 from likeness.cli.output import emit_json
@@ -31,7 +32,8 @@ def remove(
 ) -> int:
     """Take images out of a collection, by id or by filter. The files stay where they are.
 
-    They disappear from results at once. Indexing their source again brings them back.
+    They disappear from results at once and stay out when their source is indexed again, until
+    `likeness index --restore` brings them back.
     """
     if bool(image_ids) == bool(where):
         raise InputError("name the images to remove by id, or by --where, but not by both")
@@ -41,7 +43,7 @@ def remove(
         chosen = _chosen(catalog, collection, collection_id, image_ids, where)
         if where and chosen and not yes:
             click.confirm(f"Remove {len(chosen):,} images from {collection}?", abort=True, err=True)
-        removed = catalog.mark_gone(collection_id, chosen)
+        removed = catalog.mark_gone(collection_id, chosen, reason_code=REMOVED)
     if as_json:
         emit_json({"schema": "likeness.remove/1", "collection": collection, "removed": removed})
     else:

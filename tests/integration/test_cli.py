@@ -157,6 +157,18 @@ def test_removed_images_are_gone_and_their_files_stay(likeness: Terminal, photos
     assert "9999" in err
 
 
+def test_removed_images_stay_out_until_they_are_restored(likeness: Terminal, photos: Path) -> None:
+    likeness("index", str(photos))
+    first = json.loads(likeness("images", "--limit", "1", "--json")[1])
+    likeness("remove", str(first["id"]))
+    assert likeness.json("index", str(photos))["counts"]["removed"] == 1
+    assert likeness.json("status")["collections"][0]["ready"] == 11
+    assert likeness.json("index", str(photos), "--restore")["counts"]["moved"] == 1
+    restored = [json.loads(line) for line in likeness("images", "--json")[1].splitlines()]
+    assert len(restored) == 12
+    assert first["id"] in {document["id"] for document in restored}
+
+
 def test_removing_by_filter_needs_a_yes(likeness: Terminal, photos: Path) -> None:
     likeness("index", str(photos))
     assert likeness.json("remove", "--where", "format:png", "--yes")["removed"] == 4
