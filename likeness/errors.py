@@ -9,6 +9,7 @@ LikenessError
 │   ├── CollectionNotFound
 │   ├── ImageNotFound
 │   ├── SpaceMismatch           vectors of different encoders never meet
+│   ├── PlanError                a plan or undo journal that cannot be carried out as it is
 │   ├── UnknownEncoder
 │   ├── NoTextTower, NoAttentionMap, NoPatchTokens
 │   └── WeightsError
@@ -100,6 +101,14 @@ class SpaceMismatch(InputError):
             f"be compared; search with {stored}, or add a space with "
             f"`likeness reindex --encoder {asked}`"
         )
+
+
+class PlanError(InputError):
+    """A plan or an undo journal that cannot be carried out as it is."""
+
+    def __init__(self, path: str, reason: str, remedy: str = "") -> None:
+        self.path, self.reason, self.remedy = path, reason, remedy
+        super().__init__(f"{path}: {reason}" + (f"; {remedy}" if remedy else ""))
 
 
 class UnknownEncoder(InputError):
