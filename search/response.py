@@ -1,0 +1,90 @@
+"""Answers, with everything a caller shows; each turns into plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from likeness.catalog.records import ImageRow
+from search.view import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """rank: from 1, counted before the page. score: dot product with the query, float32 exact."""
+
+    rank: int
+    score: float
+    image: ImageRow
+
+    @property
+    def image_id(self) -> int:
+        return self.image.id
+
+    def as_dict(self) -> dict[str, Any]:
+        image, facts = self.image, self.image.facts
+        known: dict[str, Any] = {
+            "rank": self.rank,
+            "score": self.score,
+            "id": image.id,
+            "uri": image.uri,
+            "path": image.path,
+            "sha256": image.sha256,
+            "size": image.size,
+            "tags": sorted(image.tags),
+            "fields": dict(image.fields),
+        }
+        if facts is not None:
+            known |= {
+                "width": facts.width,
+                "height": facts.height,
+                "format": facts.format,
+                "taken_at": None if facts.taken_at is None else facts.taken_at.isoformat(),
+                "camera_make": facts.camera_make,
+                "camera_model": facts.camera_model,
+                "lens": facts.lens,
+                "latitude": facts.latitude,
+                "longitude": facts.longitude,
+            }
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResponse:
+    """The answer to one request.
+
+    encoder, fingerprint: of the space that answered. searched: images in it; matched: those that
+    the filter left. revision: of the collection that the answer is true of. snapshot: the index
+    that answered, None for the catalog itself. notices: what is amiss though the answer is right.
+    timings_ms: per stage; requests of one batch share their stages.
+    """
+
+    hits: tuple[SearchHit, ...]
+    collection: str
+    encoder: str
+    fingerprint: str
+    searched: int
+    matched: int
+    k: int
+    offset: int
+    revision: int
+    snapshot: str | None
+    notices: tuple[Notice, ...]
+    timings_ms: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "hits": [hit.as_dict() for hit in self.hits],
+            "collection": self.collection,
+            "encoder": self.encoder,
+            "fingerprint": self.fingerprint,
+            "searched": self.searched,
+            "matched": self.matched,
+            "k": self.k,
+            "offset": self.offset,
+            "revision": self.revision,
+            "snapshot": self.snapshot,
+            "notices": [notice.as_dict() for notice in self.notices],
+            "timings_ms": {stage: round(ms, 3) for stage, ms in self.timings_ms.items()},
+        }
