@@ -18,6 +18,8 @@ from search.rerank.patches import evidence, verify_pair
 
 Box = tuple[float, float, float, float]
 
+_BRIGHT = 0.95
+
 
 @dataclass(frozen=True, slots=True)
 class PatchMatch:
@@ -49,7 +51,7 @@ class MatchedRegion:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """evidence: gathered cosines of verified patches; 0 without a region, about 10 convinces.
-    attention: float32 [h, w], 0..1, largest 1, over attention_box of the query (relative, what the
+    attention: float32 [h, w], 0..1, over attention_box of the query (relative, what the
     encoder saw of it). missing: what could not be said, and why.
     """
 
@@ -198,11 +200,17 @@ def _square(transform: Affine) -> npt.NDArray[np.float64]:
 
 
 def _attention(encoder: Encoder, image: RgbImage) -> npt.NDArray[np.float32]:
-    """The mean over the heads, float32 [h, w], scaled so that the largest is 1."""
+    """The mean over the heads, float32 [h, w], 0..1; the largest twentieth is all 1.
+
+    Vision Transformers use a few patches, often corners, as a notepad and attend to those most
+    (Darcet et al., "Vision Transformers Need Registers", ICLR 2024); scaled by the largest, the
+    map would show nothing else.
+    """
     maps = encoder.attention([image])[0]
     grid = encoder.spec.patch_grid
     if grid is None:
         raise NoAttentionMap(encoder.spec.name, "its patches have no grid")
     mean = maps.mean(axis=0).reshape(grid)
-    shares: npt.NDArray[np.float32] = (mean / max(float(mean.max()), 1e-12)).astype(np.float32)
+    bright = max(float(np.quantile(mean, _BRIGHT)), 1e-12)
+    shares: npt.NDArray[np.float32] = np.minimum(mean / bright, 1).astype(np.float32)
     return shares
