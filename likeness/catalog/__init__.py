@@ -1,5 +1,6 @@
 """What is known: collections, images, embeddings, in SQL. The only home of SQL."""
 
 from likeness.catalog.catalog import Catalog
+from likeness.catalog.sorting import schema as _sorting_tables  # noqa: F401 - part of the schema
 
 __all__ = ["Catalog"]

@@ -67,6 +67,11 @@ class Catalog:
             raise
         return cls(engine)
 
+    @property
+    def engine(self) -> Engine:
+        """For the other modules of this package, which keep tables of their own."""
+        return self._engine
+
     def close(self) -> None:
         """Close every connection that is not in use."""
         self._engine.dispose()
