@@ -135,23 +135,28 @@ def download_hub_file(hub: HubFile, *, offline: bool) -> Path:
     """
     if offline or _hub_switched_off():
         raise DownloadError("the hub: not asked, offline mode is on (HF_HUB_OFFLINE)")
-    import huggingface_hub as hub_library
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    endpoint = hub_library.constants.ENDPOINT
+    place = f"the hub {constants.ENDPOINT}/{hub.repo}"
     # huggingface_hub retries an unreachable hub with growing pauses; ask first, once.
-    problem = _unreachable(endpoint)
+    problem = _unreachable(constants.ENDPOINT)
     if problem:
-        raise DownloadError(f"the hub {endpoint}: {problem}")
+        raise DownloadError(f"{place}: {problem}")
     for filename in hub.filenames:
         try:
-            return Path(hub_library.hf_hub_download(hub.repo, filename))
+            return Path(hf_hub_download(hub.repo, filename))
+        except LocalEntryNotFoundError as error:
+            raise DownloadError(f"{place}: {_reason(error)}") from error
         except EntryNotFoundError:
             continue
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise DownloadError(f"the hub {endpoint}/{hub.repo}: {reason}") from error
-    raise DownloadError(f"the hub {endpoint}/{hub.repo}: has none of {', '.join(hub.filenames)}")
+        except Exception as error:  # its HTTP library's own errors come through, whichever it is
+            raise DownloadError(f"{place}: {_reason(error)}") from error
+    raise DownloadError(f"{place}: has none of {', '.join(hub.filenames)}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _mirror_candidates(record: EncoderRecord, weights_dir: Path) -> Iterator[Path]:
