@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import time
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
 
 import httpx
 
@@ -22,7 +24,9 @@ Resolve = Callable[[str, int], list[str]]
 """Host and port → IP addresses; raises OSError."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CONNECT_S = 10.0
+_STEP_S = 10.0
+"""To connect, and for each part of an answer; the whole has its own limit."""
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -53,39 +57,43 @@ class WebReader:
 
     def __init__(self, limits: SourceLimits, *, resolver: Resolve = resolve) -> None:
         self._limits, self._resolve = limits, resolver
+        self._too_slow = f"fetching it took longer than {limits.url_timeout_s:g} s"
         self._client = httpx.Client(
             follow_redirects=False,
             trust_env=False,  # a proxy would resolve the name itself, past the check
-            timeout=httpx.Timeout(_CONNECT_S),
+            timeout=httpx.Timeout(_STEP_S),
+            limits=httpx.Limits(max_keepalive_connections=0),  # `_Cut` follows new ones only
             headers={"User-Agent": "likeness", "Accept": "image/*,*/*;q=0.5"},
         )
 
     def read(self, url: str) -> bytes:
         """The body behind `url`. Raises UnreadableSource or ImageTooLarge, naming `url`."""
-        deadline = time.monotonic() + self._limits.url_timeout_s
         target = self._parse(url, url)
-        try:
-            for _ in range(self._limits.max_redirects + 1):
-                found = self._get(target, url, deadline)
-                if isinstance(found, bytes):
-                    return found
-                target = found
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            reason = str(error) or type(error).__name__
-            raise UnreadableSource(url, f"it cannot be fetched: {reason}") from error
+        with _Cut(self._limits.url_timeout_s) as cut:
+            try:
+                for _ in range(self._limits.max_redirects + 1):
+                    found = self._get(target, url, cut)
+                    if cut.done:  # without a declared length a cut looks like the end
+                        raise UnreadableSource(url, self._too_slow)
+                    if isinstance(found, bytes):
+                        return found
+                    target = found
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                reason = f"it cannot be fetched: {str(error) or type(error).__name__}"
+                raise UnreadableSource(url, self._too_slow if cut.done else reason) from error
         raise UnreadableSource(url, f"more than {self._limits.max_redirects} redirects")
 
     def close(self) -> None:
         self._client.close()
 
-    def _get(self, target: httpx.URL, url: str, deadline: float) -> bytes | httpx.URL:
+    def _get(self, target: httpx.URL, url: str, cut: _Cut) -> bytes | httpx.URL:
         """The body of `target`, or where it redirects to."""
         address = self._checked_address(target, url)
         request = self._client.build_request(
             "GET",
             target.copy_with(host=address),
             headers={"Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"},
-            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+            extensions={"sni_hostname": target.raw_host.decode("ascii"), "trace": cut.follow},
         )
         response = self._client.send(request, stream=True)
         try:
@@ -95,22 +103,19 @@ class WebReader:
                 raise UnreadableSource(url, f"the server answered {response.status_code}")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise UnreadableSource(url, "the server compresses images, which is not read")
-            return self._body(response, url, deadline)
+            return self._body(response, url)
         finally:
             response.close()
 
-    def _body(self, response: httpx.Response, url: str, deadline: float) -> bytes:
+    def _body(self, response: httpx.Response, url: str) -> bytes:
         declared = response.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._limits.max_bytes:
             raise too_large(url, int(declared), self._limits)
         body = bytearray()
-        for part in response.iter_raw(1 << 16):
+        for part in response.iter_raw():
             body += part
             if len(body) > self._limits.max_bytes:
                 raise too_large(url, len(body), self._limits)
-            if time.monotonic() > deadline:
-                limit = self._limits.url_timeout_s
-                raise UnreadableSource(url, f"fetching it took longer than {limit:g} s")
         return bytes(body)
 
     def _parse(self, text: str, url: str) -> httpx.URL:
@@ -141,3 +146,51 @@ class WebReader:
                         "set LIKENESS_ALLOW_PRIVATE_URLS to allow it",
                     )
         return addresses[0]
+
+
+class _Cut:
+    """Cuts a download's connections when its time is up, whatever it waits for.
+
+    Timeouts of sockets start anew with every byte: a server that drips its headers would never
+    meet one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.done = False
+        self._lock = threading.Lock()
+        self._twins: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def follow(self, event: str, info: dict[str, Any]) -> None:
+        """httpcore's trace: take note of each new connection."""
+        if event != "connection.connect_tcp.complete":
+            return
+        # A second descriptor of the same connection: TLS takes the first one for itself.
+        twin = info["return_value"].get_extra_info("socket").dup()
+        with self._lock:
+            self._twins.append(twin)
+            if self.done:
+                _shut(twin)
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for twin in self._twins:
+                twin.close()
+            self._twins.clear()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.done = True
+            for twin in self._twins:
+                _shut(twin)
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
