@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from likeness.errors import SnapshotDamaged
+from likeness.errors import SnapshotDamaged, SnapshotError
 
 _STEP_BYTES = 8 << 20
 
@@ -123,8 +123,7 @@ class VerifiedFile:
                 reason = f"the bytes of {path.name} are not those that were written (SHA-256)"
                 raise SnapshotDamaged(str(path.parent), reason)
             if self._mapped:
-                mapping = mmap.mmap(fd, facts.size, access=mmap.ACCESS_READ)
-                held = np.frombuffer(mapping, dtype=np.uint8)
+                held = np.frombuffer(_mapping(fd, path, facts.size), dtype=np.uint8)
         held.flags.writeable = False
         self.data: npt.NDArray[np.uint8] = held
 
@@ -149,6 +148,13 @@ def _octets(array: npt.NDArray[Any]) -> memoryview:
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _mapping(fd: int, path: Path, size: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be mapped: {error.strerror}") from error
 
 
 @contextlib.contextmanager

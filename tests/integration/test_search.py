@@ -209,7 +209,7 @@ def test_filters_follow_the_catalog(world: World, held: dict[str, int]) -> None:
 def test_pages_join_without_gap_or_repeat(world: World, held: dict[str, int]) -> None:
     whole = world.ask(TextTerm("red"), k=8)
     pages = [world.ask(TextTerm("red"), k=3, offset=offset) for offset in (0, 3, 6, 9)]
-    assert sum(pages, []) == whole
+    assert [name for page in pages for name in page] == whole
     request = SearchRequest((TextTerm("red"),), k=3, offset=3)
     ranks = [hit.rank for hit in world.searcher.search("default", request).hits]
     assert ranks == [4, 5, 6]
@@ -274,7 +274,7 @@ def test_what_cannot_be_asked_says_why(world: World, ids: dict[str, int]) -> Non
         world.ask(red, TextTerm("red", -1.0))
     with pytest.raises(QueryError, match="uint8"):
         world.ask(ImageTerm(np.zeros((4, 4), np.uint8)))
-    with pytest.raises(QueryError, match="no space 'fake:other' .spaces: fake:words"):
+    with pytest.raises(QueryError, match=r"no space .fake:other. .spaces: fake:words"):
         world.ask(red, space="fake:other")
     with pytest.raises(SpaceMismatch, match=r"\[7\]"):
         world.ask(VectorTerm(np.ones(7)))

@@ -262,19 +262,24 @@ def test_an_index_that_is_replaced_while_it_is_opened_is_no_damage(
     assert reader.view(wait=True).snapshot == fresh
 
 
+def guarded_by(guard: threading.RLock, call: Any) -> Any:
+    """The call, made atomic, as the real catalog's are; a generator is run to its end."""
+
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        with guard:
+            answer = call(*arguments, **options)
+            return iter(list(answer)) if hasattr(answer, "__next__") else answer
+
+    return guarded
+
+
 def test_queries_go_on_while_commits_and_publishes_happen(
     catalog: FakeSpaceCatalog, reader: SpaceReader, tmp_path: Path
 ) -> None:
     guard, wrong, stop = threading.RLock(), list[object](), threading.Event()
     publish_to(catalog, tmp_path)
     for name in ("head", "changes_since", "stream_vectors", "snapshots", "publish_snapshot"):
-
-        def guarded(*arguments: Any, call: Any = getattr(catalog, name), **options: Any) -> Any:
-            with guard:
-                answer = call(*arguments, **options)
-                return iter(list(answer)) if hasattr(answer, "__next__") else answer
-
-        setattr(catalog, name, guarded)
+        setattr(catalog, name, guarded_by(guard, getattr(catalog, name)))
 
     def ask() -> None:
         last = 0
