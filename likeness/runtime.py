@@ -7,16 +7,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from likeness.catalog import Catalog
 from likeness.catalog.records import Space
 from likeness.encoders.interface import Encoder
 from likeness.encoders.loading import load_encoder
 from likeness.errors import SettingsError, SpaceMismatch, WeightsNotFound
 from likeness.imaging.decode import DecodeLimits
+from likeness.imaging.pool import DecodePool
 from likeness.settings import Settings
+from likeness.types import RgbImage
 
 WANTED_ENCODER = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 SHIPPED_ENCODER = "likeness:tiny"
+
+QUERY_MIN_SIDE = 1024
+"""A query picture keeps this many pixels on its shorter side: enough for every encoder's square
+twice over, and for a part of the picture to be cut out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Runtime:
         self.settings = settings
         self._catalog: Catalog | None = None
         self._encoders: dict[str, Encoder] = {}
+        self._decoders: DecodePool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +56,9 @@ class Runtime:
         self.close()
 
     def close(self) -> None:
+        if self._decoders is not None:
+            self._decoders.close()
+            self._decoders = None
         if self._catalog is not None:
             self._catalog.close()
             self._catalog = None
@@ -68,6 +80,20 @@ class Runtime:
             timeout_s=settings.decode_timeout_s,
             memory_bytes=settings.decode_memory,
         )
+
+    def load_image(self, data: bytes, name: str) -> RgbImage:
+        """The pixels of a query picture, decoded in a worker process that it cannot harm.
+
+        Raises ImageError when it cannot be used.
+        """
+        if self._decoders is None:
+            self._decoders = DecodePool(
+                1,
+                limits=self.limits,
+                prepare={"pixels": np.ascontiguousarray},
+                min_side=QUERY_MIN_SIDE,
+            )
+        return self._decoders.submit(data, name).result().arrays["pixels"]
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of this name, loaded on first use. Raises UnknownEncoder, WeightsError."""
