@@ -181,8 +181,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "precision_at_10": measured.at_10,
             "mean_average_precision": measured.mean_average_precision,
             "brute_force_agreement": measured.agreement,
-            "indexed_images_per_s": stored / report.seconds,
-            "searches_per_s": rate,
             "failed": report.counts.failed,
         },
     )
