@@ -22,14 +22,20 @@ def mark_gone(
     image_ids: Sequence[int],
     reason_code: str | None = None,
 ) -> int:
-    """The live ones among the images are gone, for that reason; return how many those were."""
+    """The live ones among the images are gone; return how many those were.
+
+    reason_code: a reason of its own; without, a failed image that vanished keeps its failure.
+    """
     revision = lock(connection, collection_id) + 1
+    values = {"state": ImageState.GONE.value, "revision": revision}
+    if reason_code is not None:
+        values["reason_code"] = reason_code
     n, t = 0, ImageTable
     for page in pages(image_ids):
         result = connection.execute(
             update(t)
             .where(t.collection_id == collection_id, t.id.in_(integers(connection, page)), IS_LIVE)
-            .values(state=ImageState.GONE.value, reason_code=reason_code, revision=revision)
+            .values(values)
         )
         n += result.rowcount
     if n:

@@ -95,12 +95,23 @@ class _Decider:
         for i, image in leaving.items():
             self._relocate(image, moves[i].source)
             outcomes[i] = (image, True)
+        staying = {i: move for i, move in moves.items() if i not in leaving}
         relocated = list(leaving.values())
-        for i, move in moves.items():
-            if i not in leaving:
-                image = self._rows.by_id[move.image_id]
-                outcomes[i] = self._rejoin(image, move, may_leave=image not in relocated)
+        left = {i for i, move in staying.items() if self._leave(move, relocated)}
+        for i, move in staying.items():
+            outcomes[i] = self._rejoin(move, left=i in left)
         return outcomes
+
+    def _leave(self, move: Moved, relocated: list[Image]) -> bool:
+        """The old place is gone, if the new one has a row of this content; whether it is."""
+        image = self._rows.by_id[move.image_id]
+        held = (move.source.uri, image.sha256) in self._rows.by_key
+        elsewhere = image in relocated or move.from_uri not in (None, image.uri)
+        if image.uri == move.source.uri or not held or elsewhere or not image.is_live:
+            return False
+        image.vanish()
+        self._rows.live.pop(image.uri, None)
+        return True
 
     def _relocate(self, image: Image, source: SourceFacts) -> None:
         image.uri = source.uri
@@ -110,33 +121,25 @@ class _Decider:
         self._return(image)
         self._rows.put(image)
 
-    def _rejoin(self, image: Image, move: Moved, *, may_leave: bool) -> tuple[Image, bool]:
+    def _rejoin(self, move: Moved, *, left: bool) -> tuple[Image, bool]:
         """Settle a move that takes no row to a new place.
 
         Either the image came back to where it was; or the new place has a row of this content
-        already, which serves, and the place that the move left is gone; or the image has been
-        moved elsewhere since, and the new place becomes an image of its own.
+        already, which serves; or the image has been moved elsewhere since, and the new place
+        becomes an image of its own.
         """
+        image = self._rows.by_id[move.image_id]
         if image.uri == move.source.uri:
             changed = image.refresh(move.source)
-            if not image.is_live:
-                self._take_over(image)
-            changed |= self._return(image)
-            self._rows.put(image)
-            return image, changed
-        held = self._rows.by_key.get((move.source.uri, image.sha256))
-        left = may_leave and held is not None and move.from_uri in (None, image.uri)
-        if image.reason_code is not None and not image.spaces:
-            failure = Failed(move.source, image.reason_code, image.message or "")
-            place, changed = self._fail(failure)
+            self._take_over(image)
+            return image, self._return(image) or changed
+        if image.failure is not None and not image.spaces:
+            place, changed = self._fail(Failed(move.source, *image.failure))
         else:
             place, changed = self._link(move.source, None, image)
-        if left and image.is_live and place is not image:
-            image.vanish()
-            self._rows.live.pop(image.uri, None)
+        if left:
             place.tags_from += [image, *image.tags_from]
-            changed = True
-        return place, changed
+        return place, changed or left
 
     def _return(self, image: Image) -> bool:
         """A row that is found again stands as it stood: ready when it has embeddings."""
@@ -144,8 +147,8 @@ class _Decider:
             return image.become(ImageState.READY)
         if image.is_live:
             return False
-        if image.reason_code is not None:
-            return image.become(ImageState.FAILED, (image.reason_code, image.message or ""))
+        if image.failure is not None:
+            return image.become(ImageState.FAILED, image.failure)
         return image.become(ImageState.READY)
 
     # ---------------------------------------------------------------- the others
@@ -156,7 +159,7 @@ class _Decider:
         if twin.sha256.hex() != source.sha256:
             raise ValueError(f"image {twin.id} has other bytes than {source.uri}")
         space_ids = [space_id for sha, space_id in self._rows.content if sha == twin.sha256]
-        if not space_ids and (twin.reason_code or twin.state is ImageState.PENDING):
+        if not space_ids and (twin.failure or twin.state is ImageState.PENDING):
             raise CatalogError(f"image {twin.id} has no embedding that {source.uri} could share")
         image, changed = self._claim(source, facts)
         if facts is None and image.id is None:

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, select
 
 from likeness.catalog.engine import byte_strings, integers, strings
 from likeness.catalog.folding import clean, fold
-from likeness.catalog.records import BatchItem, Failed, FieldValue, Filled, Linked, SourceFacts
+from likeness.catalog.records import (
+    REMOVED,
+    BatchItem,
+    Failed,
+    FieldValue,
+    Filled,
+    Linked,
+    SourceFacts,
+)
 from likeness.catalog.rows import check_name, check_source, clamp
 from likeness.catalog.schema import EmbeddingRow, FieldRow, ImageTable
 from likeness.errors import CatalogError
@@ -62,6 +70,13 @@ class Image:
     @property
     def is_live(self) -> bool:
         return self.state is not ImageState.GONE
+
+    @property
+    def failure(self) -> tuple[str, str] | None:
+        """Why it could not be used, as (reason code, message), when it could not."""
+        if self.reason_code in (None, REMOVED):
+            return None
+        return self.reason_code or "", self.message or ""
 
     @property
     def is_changed(self) -> bool:

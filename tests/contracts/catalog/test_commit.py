@@ -11,6 +11,7 @@ import pytest
 
 from likeness.catalog import Catalog
 from likeness.catalog.records import (
+    REMOVED,
     Batch,
     Collection,
     Filled,
@@ -431,3 +432,14 @@ def test_known_images_are_found_by_place_and_by_bytes(
     }
     assert [k.state for k in by_hash[sha256_of(1)]] == [ImageState.GONE, ImageState.READY]
     assert all(k.has_embedding == {space.id} for k in by_hash[sha256_of(1)])
+
+
+def test_a_removed_image_that_is_brought_back_is_as_it_was(
+    catalog: Catalog, collection: Collection, space: Space
+) -> None:
+    (a,) = store(catalog, space, {"a": 1}).stored
+    catalog.mark_gone(collection.id, [a], reason_code=REMOVED)
+    assert catalog.images(collection.id, [a])[a].reason_code == REMOVED
+    catalog.commit_batch(collection.id, Batch([Moved(source("a", 1), a)]))
+    row = catalog.images(collection.id, [a])[a]
+    assert (row.state, row.reason_code) == (ImageState.READY, None)
