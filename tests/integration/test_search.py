@@ -259,7 +259,7 @@ def test_an_answer_is_plain_json(world: World, held: dict[str, int]) -> None:
     assert answer["encoder"] == "fake:words"
     assert (answer["searched"], answer["matched"]) == (8, 8)
     assert (answer["hits"][0]["path"], answer["hits"][0]["rank"]) == ("/red", 1)
-    assert set(answer["timings_ms"]) == {"encode", "filter", "recall", "facts"}
+    assert set(answer["timings_ms"]) == {"encode", "filter", "recall", "rank", "facts"}
 
 
 def test_what_cannot_be_asked_says_why(world: World, ids: dict[str, int]) -> None:
