@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -37,7 +38,10 @@ def read_tensors(path: Path) -> StateDict:
             return load_file(path, device="cpu")
         # Mapped into memory where the format allows, so that nothing is read twice for checking.
         mapped = zipfile.is_zipfile(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            # A pickle of another protocol is read or refused below; the advice is for its authors.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except SafetensorError as error:
         raise WeightsUnreadable(
             str(path), f"it is not a whole .safetensors file ({error})"

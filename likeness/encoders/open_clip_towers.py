@@ -23,6 +23,7 @@ from likeness.encoders.preprocess import Preprocess, ResizeMode
 from likeness.encoders.records import EncoderRecord
 from likeness.encoders.timm_trunk import Trunk
 from likeness.encoders.torch_tower import TorchTower, unit_rows
+from likeness.encoders.uninitialised import Uninitialised
 from likeness.encoders.weights import obtain
 from likeness.errors import InputError, WeightsMismatch
 from likeness.types import Embeddings, Tower
@@ -155,7 +156,8 @@ def build_with_weights(record: EncoderRecord, path: Path) -> nn.Module:
     Raises WeightsUnreadable, WeightsMismatch.
     """
     tensors = checkpoint.read_tensors(path)
-    model = build(record)
+    with Uninitialised():
+        model = build(record)
     mismatches = checkpoint.shape_mismatches(tensors, model)
     if mismatches:
         raise WeightsMismatch(str(path), record.name, mismatches)

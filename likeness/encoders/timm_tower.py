@@ -16,6 +16,7 @@ from likeness.encoders.preprocess import Interpolation, Preprocess, ResizeMode
 from likeness.encoders.records import EncoderRecord
 from likeness.encoders.timm_trunk import Trunk
 from likeness.encoders.torch_tower import TorchTower
+from likeness.encoders.uninitialised import Uninitialised
 from likeness.encoders.weights import obtain
 from likeness.errors import WeightsMismatch
 
@@ -94,13 +95,14 @@ def build_with_weights(record: EncoderRecord, path: Path) -> nn.Module:
     # converts foreign layouts and then loads strictly.
     overlay = {"state_dict": tensors, "num_classes": classes, "label_offset": 0}
     try:
-        model = timm.create_model(
-            _timm_name(record),
-            pretrained=True,
-            num_classes=classes,
-            pretrained_cfg_overlay=overlay,
-            **_options(record),
-        )
+        with Uninitialised(shared=tensors.values()):
+            model = timm.create_model(
+                _timm_name(record),
+                pretrained=True,
+                num_classes=classes,
+                pretrained_cfg_overlay=overlay,
+                **_options(record),
+            )
     except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:
         found = checkpoint.load_error_mismatches(error)
         raise WeightsMismatch(str(path), record.name, found) from error
