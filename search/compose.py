@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -81,11 +82,25 @@ def _encode_pictures(
     terms = [term for request in requests for term in request.terms if isinstance(term, ImageTerm)]
     if not terms:
         return {}
-    pixels = [_pixels(term, load_image) for term in terms]
+    pixels = [pixels_of(term, load_image) for term in terms]
     return dict(zip(map(id, terms), encoder().embed(pixels), strict=True))
 
 
-def _pixels(term: ImageTerm, load_image: LoadImage) -> RgbImage:
+def pixels_of(term: ImageTerm, load_image: LoadImage) -> RgbImage:
+    """The pixels of a picture, or of the part of it that counts: uint8 [h, w, 3].
+
+    Raises ImageError for bytes that cannot be used, QueryError for an array that is no picture.
+    """
+    whole = _whole_pixels(term, load_image)
+    if term.crop is None:
+        return whole
+    height, width = whole.shape[:2]
+    left, top = int(term.crop[0] * width), int(term.crop[1] * height)
+    right, bottom = math.ceil(term.crop[2] * width), math.ceil(term.crop[3] * height)
+    return whole[top:bottom, left:right]
+
+
+def _whole_pixels(term: ImageTerm, load_image: LoadImage) -> RgbImage:
     if isinstance(term.image, bytes):
         return load_image(term.image, term.name)
     shape, dtype = term.image.shape, term.image.dtype

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from likeness.catalog.records import Space, SpaceState
 from likeness.errors import NoTextTower, QueryError, SpaceMismatch
 from likeness.types import Tower
-from search.request import ImageTerm, SearchRequest, TextTerm, VectorTerm
+from search.request import IdTerm, ImageTerm, SearchRequest, TextTerm, VectorTerm
 
 
 def choose_space(request: SearchRequest, collection: str, spaces: Sequence[Space]) -> Space:
@@ -48,6 +48,18 @@ def choose_space(request: SearchRequest, collection: str, spaces: Sequence[Space
         look_only = [space for space in active if Tower.TEXT not in space.towers]
         return (look_only or active)[0]
     return active[0]
+
+
+def companions(request: SearchRequest, lead: Space, spaces: Sequence[Space]) -> list[Space]:
+    """Further spaces whose answers are fused with the leading one's.
+
+    Those of every encoder, for a request of pictures and stored images that names no space.
+    """
+    if request.fusion == "none" or request.space is not None:
+        return []
+    if not all(isinstance(term, ImageTerm | IdTerm) for term in request.terms):
+        return []
+    return [space for space in spaces if space.state is SpaceState.ACTIVE and space.id != lead.id]
 
 
 def _is_named(space: Space, name: str) -> bool:

@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 
 from likeness.catalog import Catalog
 from likeness.catalog.records import Collection, ImageRow, Space
 from likeness.encoders.interface import Encoder
-from likeness.types import Embeddings, ImageIds, ImageState
+from likeness.types import Embeddings, ImageState
 from likeness.vectors.idset import IdSet
+from search.calibration import Calibrations
+from search.clock import Clock
 from search.compose import LoadImage, compose
+from search.contexts import Contexts
 from search.filters import Filters
+from search.graph.graph import NeighbourGraph
+from search.paging import Page, Pager
 from search.request import IdTerm, SearchRequest
+from search.rerank.interface import Context
 from search.response import SearchHit, SearchResponse
-from search.route import choose_space
+from search.route import choose_space, companions
+from search.scores import FalseMatchModel
 from search.spaces import SpaceReader
 from search.view import View
 
 _ATTEMPTS = 3
 """How often a query is asked again because a hit died between the index and the catalog."""
 
-Found: TypeAlias = list[tuple[int, float]]
-"""Image ids and scores of one request, best first."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Recalled:
-    """What one look at the index found: of each request, in order, its page of hits."""
+    """What one look at the indexes found: of each request, in order, its page of hits."""
 
-    view: View
+    views: list[View]
     allowed: IdSet | None
-    found: list[Found]
+    pages: list[Page]
     images: dict[int, ImageRow]
 
 
@@ -53,14 +56,26 @@ class Searcher:
         index_dir: Callable[[Space], Path],
         encoder_of: Callable[[Space], Encoder],
         load_image: LoadImage,
+        read_image: Callable[[ImageRow], bytes] | None = None,
+        graph_of: Callable[[Space], NeighbourGraph | None] | None = None,
     ) -> None:
         """index_dir: where a space's snapshots lie. encoder_of: the encoder that made a space.
 
         load_image: decodes the bytes of a query picture; it must survive hostile ones.
+        read_image, graph_of: for re-rankers, see `search.contexts`.
         """
         self._catalog = catalog
         self._index_dir, self._encoder_of, self._load_image = index_dir, encoder_of, load_image
         self._filters = Filters(catalog)
+        self._calibrations = Calibrations()
+        self._contexts = Contexts(
+            catalog,
+            index_dir=index_dir,
+            encoder_of=encoder_of,
+            load_image=load_image,
+            read_image=read_image,
+            graph_of=graph_of,
+        )
         self._readers: dict[int, SpaceReader] = {}
         self._lock = threading.Lock()
 
@@ -110,119 +125,112 @@ class Searcher:
         """
         known = self._catalog.collection(collection)
         spaces = self._catalog.spaces(known.id)
-        groups: dict[tuple[int, str | None], list[int]] = {}
-        chosen = [choose_space(request, collection, spaces) for request in requests]
-        for at, (request, space) in enumerate(zip(requests, chosen, strict=True)):
-            groups.setdefault((space.id, request.where), []).append(at)
+        groups: dict[tuple[tuple[int, ...], str | None], list[int]] = {}
+        chosen = [self._spaces_for(request, collection, spaces) for request in requests]
+        for at, (request, asked) in enumerate(zip(requests, chosen, strict=True)):
+            groups.setdefault((tuple(space.id for space in asked), request.where), []).append(at)
         answers: dict[int, SearchResponse] = {}
         for members in groups.values():
-            asked = [requests[at] for at in members]
-            group = self._answer(known, chosen[members[0]], asked)
+            group = self._answer(known, chosen[members[0]], [requests[at] for at in members])
             answers.update(zip(members, group, strict=True))
         return [answers[at] for at in range(len(requests))]
 
+    def _spaces_for(
+        self, request: SearchRequest, collection: str, spaces: Sequence[Space]
+    ) -> list[Space]:
+        """The leading space, and those that are fused with it: they hold every image named."""
+        lead = choose_space(request, collection, spaces)
+        named = np.array([t.image_id for t in request.terms if isinstance(t, IdTerm)], np.int64)
+        return [
+            lead,
+            *(
+                space
+                for space in companions(request, lead, spaces)
+                if len(view := self.reader(space).view())
+                and len(view.vectors(named)[0]) == len(named)
+            ),
+        ]
+
     def _answer(
-        self, collection: Collection, space: Space, requests: Sequence[SearchRequest]
+        self, collection: Collection, spaces: Sequence[Space], requests: Sequence[SearchRequest]
     ) -> list[SearchResponse]:
-        """Requests with the same filter, asked of one space."""
-        reader, clock = self.reader(space), _Clock()
+        """Requests with the same filter, asked of the same spaces."""
+        readers, clock = [self.reader(space) for space in spaces], Clock()
         with clock.stage("encode"):
-            queries = compose(
-                requests,
-                space,
-                collection.name,
-                reader.view(),
-                lambda: self._encoder_of(space),
-                self._load_image,
-            )
-        recalled = self._recall(reader, requests, queries, clock)
-        matched = recalled.view.matched(recalled.allowed)
+            queries = [
+                compose(
+                    requests,
+                    reader.space,
+                    collection.name,
+                    reader.view(),
+                    functools.partial(self._encoder_of, reader.space),
+                    self._load_image,
+                )
+                for reader in readers
+            ]
+        recalled = self._recall(readers, requests, queries, clock)
+        lead = recalled.views[0]
+        matched = lead.matched(recalled.allowed)
         return [
             SearchResponse(
                 hits=tuple(
-                    SearchHit(rank, score, recalled.images[image_id])
-                    for rank, (image_id, score) in enumerate(found, request.offset + 1)
+                    SearchHit(rank, hit.score, recalled.images[hit.image_id], hit.p, hit.ranked_by)
+                    for rank, hit in enumerate(page.hits, page.first)
                 ),
                 collection=collection.name,
-                encoder=space.encoder,
-                fingerprint=space.fingerprint,
-                searched=len(recalled.view),
+                encoder=spaces[0].encoder,
+                fingerprint=spaces[0].fingerprint,
+                searched=len(lead),
                 matched=matched,
                 k=request.k,
-                offset=request.offset,
-                revision=recalled.view.revision,
-                snapshot=recalled.view.snapshot,
-                notices=tuple(reader.notices),
+                offset=page.first - 1,
+                revision=lead.revision,
+                snapshot=lead.snapshot,
+                notices=tuple(notice for reader in readers for notice in reader.notices),
                 timings_ms=clock.spent_ms,
+                spaces=tuple(space.encoder for space in spaces),
+                rerank=request.rerank,
+                next_cursor=page.next_cursor,
             )
-            for request, found in zip(requests, recalled.found, strict=True)
+            for request, page in zip(requests, recalled.pages, strict=True)
         ]
 
     def _recall(
         self,
-        reader: SpaceReader,
+        readers: Sequence[SpaceReader],
         requests: Sequence[SearchRequest],
-        queries: Embeddings,
-        clock: _Clock,
+        queries: Sequence[Embeddings],
+        clock: Clock,
     ) -> _Recalled:
         """Hits that the catalog, asked after the index, still calls ready."""
-        hidden = [_hidden(request) for request in requests]
-        deepest = max(
-            request.offset + request.k + len(ids)
-            for request, ids in zip(requests, hidden, strict=True)
-        )
+        collection_id = readers[0].space.collection_id
         for attempt in range(_ATTEMPTS):
             with clock.stage("filter"):
-                allowed, view = self._filters.resolve(requests[0].where, reader)
-            with clock.stage("recall"):
-                near = view.search(queries, min(deepest, len(view)), allowed=allowed)
-                found = [
-                    _page(*near.row(row), request, hidden[row])
-                    for row, request in enumerate(requests)
-                ]
+                allowed, view = self._filters.resolve(requests[0].where, readers[0])
+                views = [view, *(reader.view() for reader in readers[1:])]
+            models: list[FalseMatchModel | None] = [None] * len(views)
+            if any(request.by_pictures for request in requests):
+                with clock.stage("calibrate"):
+                    models = [
+                        self._calibrations.of(reader.space.id, view)
+                        for reader, view in zip(readers, views, strict=True)
+                    ]
+            context_of = functools.partial(self._context_of, readers[0].space)
+            pager = Pager(views, queries, allowed, models, context_of, clock)
+            pages = pager.pages(requests)
             with clock.stage("facts"):
-                wanted = sorted({image_id for page in found for image_id, _ in page})
-                images = self._catalog.images(reader.space.collection_id, wanted)
+                wanted = sorted({hit.image_id for page in pages for hit in page.hits})
+                images = self._catalog.images(collection_id, wanted)
             dead = {i for i in wanted if i not in images or not _is_ready(images[i])}
             if not dead:
                 break
             if attempt == _ATTEMPTS - 1:  # commits faster than we can look: a shorter page
-                found = [[hit for hit in page if hit[0] not in dead] for page in found]
-        return _Recalled(view, allowed, found, images)
+                pages = [page.without(dead) for page in pages]
+        return _Recalled(views, allowed, pages, images)
 
-
-def _hidden(request: SearchRequest) -> frozenset[int]:
-    """Images that the request names and therefore does not ask for."""
-    if request.keep_queried:
-        return frozenset()
-    return frozenset(term.image_id for term in request.terms if isinstance(term, IdTerm))
-
-
-def _page(
-    ids: ImageIds,
-    scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    request: SearchRequest,
-    hidden: frozenset[int],
-) -> Found:
-    shown = [hit for hit in zip(ids.tolist(), scores.tolist(), strict=True) if hit[0] not in hidden]
-    return shown[request.offset : request.offset + request.k]
+    def _context_of(self, space: Space, request: SearchRequest) -> Context:
+        return self._contexts.of(request, space)
 
 
 def _is_ready(image: ImageRow) -> bool:
     return image.state is ImageState.READY
-
-
-class _Clock:
-    """Adds up the milliseconds of named stages."""
-
-    def __init__(self) -> None:
-        self.spent_ms: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = 1000 * (time.perf_counter() - begun)
-            self.spent_ms[name] = self.spent_ms.get(name, 0.0) + spent

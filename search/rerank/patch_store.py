@@ -110,6 +110,14 @@ def unpack(data: bytes) -> PatchFeatures | None:
     return PatchFeatures(tokens / np.maximum(norms, np.float32(1)), (rows, columns))
 
 
+def rounded(features: PatchFeatures) -> PatchFeatures:
+    """Features as the store gives them back, so that a second look ranks as the first did."""
+    back = unpack(pack(features))
+    if back is None:
+        raise ValueError("packed features do not unpack")
+    return back
+
+
 class StoredPatches:
     """Patch features of stored images, computed where they are not in the store yet.
 
@@ -140,8 +148,8 @@ class StoredPatches:
         for (image_id, _), features in zip(
             have, features_of(self._encoder, [pixels for _, pixels in have]), strict=True
         ):
-            self._store.put(image_id, features)
-            computed[image_id] = features
+            computed[image_id] = rounded(features)
+            self._store.put(image_id, computed[image_id])
         return computed
 
 
