@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from likeness.cli import main as cli_main
 from likeness.settings import Settings
-from tests.fakes.encoder import FakeEncoder
+from tests.fakes.encoder import COLOURS, FakeEncoder
 from tests.fakes.pictures import draw_picture, write_pictures
 from tests.fakes.runtime import FakeRuntime
 
-_MODULES = ("index", "status", "images", "collections", "remove", "reindex")
+_MODULES = ("index", "search", "status", "images", "collections", "remove", "reindex")
 
 
 class Terminal:
@@ -217,3 +218,96 @@ def test_ctrl_c_stores_what_was_read_and_gives_status_130(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert likeness("index", str(photos))[0] == 0
     assert likeness.json("status")["collections"][0]["ready"] == 600
+
+
+@pytest.fixture
+def flags(tmp_path: Path, likeness: Terminal) -> Path:
+    """Four plain pictures, indexed: red.png, green.png, blue.png, yellow.png."""
+    folder = tmp_path / "flags"
+    folder.mkdir()
+    for name in ("red", "green", "blue", "yellow"):
+        Image.new("RGB", (64, 48), COLOURS[name]).save(folder / f"{name}.png")
+    likeness("index", str(folder))
+    return folder
+
+
+def found(likeness: Terminal, *arguments: str) -> list[str]:
+    """File names of the answers, best first."""
+    status, out, err = likeness("search", *arguments, "--paths")
+    assert status == 0, err
+    return [Path(line).stem for line in out.splitlines()]
+
+
+def test_words_find_what_they_name(likeness: Terminal, flags: Path) -> None:
+    assert found(likeness, "something", "blue")[0] == "blue"
+    assert found(likeness, "red", "-k", "1") == ["red"]
+
+
+def test_a_picture_finds_itself_first(likeness: Terminal, flags: Path) -> None:
+    assert found(likeness, "--image", str(flags / "green.png"))[0] == "green"
+
+
+def test_several_terms_with_weights_and_negatives_are_weighed(
+    likeness: Terminal, flags: Path
+) -> None:
+    red, yellow = str(flags / "red.png"), str(flags / "yellow.png")
+    assert found(likeness, "--image", f"{red}^3", "--image", yellow)[0] == "red"
+    assert found(likeness, "--image", red, "--image", f"{yellow}^3")[0] == "yellow"
+    assert found(likeness, "yellow", "--not", "green^0.9", "-k", "4")[-1] in {"green", "blue"}
+
+
+def test_a_stored_image_is_asked_by_id_and_not_among_its_answers(
+    likeness: Terminal, flags: Path
+) -> None:
+    rows = [json.loads(line) for line in likeness("images", "--json")[1].splitlines()]
+    red = next(row for row in rows if row["path"].endswith("red.png"))
+    names = found(likeness, "--id", str(red["id"]))
+    assert sorted(names) == ["blue", "green", "yellow"]
+
+
+def test_filters_narrow_the_answers_exactly(likeness: Terminal, flags: Path) -> None:
+    assert sorted(found(likeness, "red", "--where", "path:*e?.png OR path:*green*")) == [
+        "green",
+        "red",
+    ]
+    assert found(likeness, "red", "--where", "width:>9000") == []
+
+
+def test_search_answers_in_json_with_encoder_rank_score_and_facts(
+    likeness: Terminal, flags: Path
+) -> None:
+    document = likeness.json("search", "blue", "-k", "2")
+    assert document["schema"] == "likeness.search/1"
+    assert document["encoder"] == "fake:colours"
+    first, second = document["hits"]
+    assert (first["rank"], second["rank"]) == (1, 2)
+    assert first["score"] >= second["score"]
+    assert (first["width"], first["height"], first["format"]) == (64, 48, "png")
+
+
+def test_a_query_picture_that_is_no_picture_is_an_error_that_names_it(
+    likeness: Terminal, flags: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    status, _, err = likeness("search", "--image", str(tmp_path / "notes.txt"))
+    assert status == 2
+    assert "notes.txt" in err
+    assert likeness("search", "--image", str(tmp_path / "missing.jpg"))[0] == 2
+    assert likeness("search")[0] == 2
+    assert likeness("search", "--id", "seven")[0] == 2
+
+
+def test_a_contact_sheet_shows_query_and_answers(
+    likeness: Terminal, flags: Path, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    (flags / "yellow.png").unlink()
+    status, _, err = likeness(
+        "search", "--image", str(flags / "red.png"), "--not", "green", "--sheet", str(sheet)
+    )
+    assert status == 0, err
+    with Image.open(sheet) as image:
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24) or []}
+        assert image.width > 600
+    assert {COLOURS["red"], COLOURS["blue"]} <= colours
+    assert COLOURS["yellow"] not in colours  # indexed, but its file has vanished
