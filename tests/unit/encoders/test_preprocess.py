@@ -154,4 +154,4 @@ def test_it_travels_to_decode_workers() -> None:
 
 
 def test_decoding_keeps_twice_the_detail_that_is_needed() -> None:
-    assert Preprocess(224, crop_pct=0.9).min_side == 2 * 248
+    assert Preprocess(224, crop_pct=0.9).min_side == 3 * 248
