@@ -30,7 +30,7 @@ _LISTED_FAILURES = 10
 _EVERY_VECTOR_ONE = tuple(record.name for record in RERANKERS if not record.needs_pixels)
 
 
-@click.command("eval")
+@click.command()
 @click.argument("labelled", type=click.Path(exists=True, path_type=Path), metavar="LABELS")
 @click.option("--encoder", metavar="NAME", help="Encoder to measure; default: the set one.")
 @click.option(
@@ -64,7 +64,7 @@ _EVERY_VECTOR_ONE = tuple(record.name for record in RERANKERS if not record.need
 )
 @json_option
 @click.pass_obj
-def evaluate_command(
+def eval(  # noqa: A001 - the command is named so
     settings: Settings,
     *,
     labelled: Path,
@@ -110,10 +110,6 @@ def evaluate_command(
     for failure in failures[:_LISTED_FAILURES]:
         note(f"not used: {failure.reason}")
     return 1 if failures else 0
-
-
-# The name by which the table of commands finds it.
-eval = evaluate_command  # noqa: A001
 
 
 def _measure(

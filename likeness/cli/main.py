@@ -19,12 +19,14 @@ from likeness.settings import load_settings, setting_origins
 COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("likeness.cli.index", "Scan, decode, embed and store images; safe to repeat."),
     "search": ("likeness.cli.search", "Find images by words, by picture, or by both."),
+    "explain": ("likeness.cli.explain", "Show why an image matched: what it shares, and where."),
     "images": ("likeness.cli.images", "List images and what is known of them."),
     "status": ("likeness.cli.status", "Show what there is, in which spaces, and how fresh."),
     "collections": ("likeness.cli.collections", "List, make and delete collections."),
     "models": ("likeness.cli.models", "List the encoders and recommend one."),
     "remove": ("likeness.cli.remove", "Take images out of a collection; files stay untouched."),
     "reindex": ("likeness.cli.reindex", "Rebuild indexes, retry failures, add an encoder."),
+    "eval": ("likeness.cli.eval", "Measure retrieval on images whose right answers are known."),
     "distill": ("likeness.cli.distill", "Train a small encoder from a larger one on your photos."),
 }
 
