@@ -92,7 +92,7 @@ def _run_demo(options: argparse.Namespace, into: Path) -> None:
     else:
         query = ["--id", str(_some_image(home, collection))]
     with _timed("search it by picture"):
-        _likeness(*home, "search", *query, "-k", "10", "--sheet", str(sheet), *which)
+        _likeness(*home, "search", *query, "-k", "9", "--sheet", str(sheet), *which)
     sheets.append(sheet)
 
     print("\nContact sheets of the answers, to look at:")
