@@ -60,12 +60,15 @@ def reduce_image(pixels: RgbImage) -> PdqBlock:
     return PdqBlock(_reduction(height) @ luma @ _reduction(width).T)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _reduction(length: int) -> Block:
     """float32 [64, length]: two box filters and the sampling of one axis."""
-    filtered = np.linalg.matrix_power(_box(length), _PASSES)
     samples = ((np.arange(_SIDE) + 0.5) * length / _SIDE).astype(int)
-    reduction: Block = np.ascontiguousarray(filtered[samples], dtype=np.float32)
+    box = _box(length)
+    filtered = box[samples]
+    for _ in range(_PASSES - 1):  # only the sampled rows of the product are needed
+        filtered = filtered @ box
+    reduction: Block = np.ascontiguousarray(filtered, dtype=np.float32)
     return reduction
 
 

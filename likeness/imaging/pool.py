@@ -203,7 +203,7 @@ class _Worker:
             raise DecodeTimeout(
                 name,
                 f"decoding it took longer than the limit of {self._limits.timeout_s:g} s",
-                "raise LIKENESS_DECODE_TIMEOUT to allow it",
+                "raise LIKENESS_DECODE_TIMEOUT_S to allow it",
             ) from None
         except WireClosedError as error:
             raise DecoderCrashed(name, f"the decoder died on it ({self._end()})") from error
@@ -251,7 +251,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
-                start_new_session=False,
+                process_group=0,  # Ctrl-C in the terminal is for the parent, which then ends these
             )
         except OSError as error:
             raise DecoderUnavailable(str(error)) from error

@@ -179,7 +179,7 @@ def test_a_hang_that_holds_the_interpreters_lock_ends_at_the_limit(deeds: Module
     with DecodePool(1, prepare={"deed": deeds.deed}, limits=limits) as pool:
         before = pid_of(pool.submit(picture(30), "warm").result())
         start = time.monotonic()
-        with pytest.raises(DecodeTimeout, match="LIKENESS_DECODE_TIMEOUT"):
+        with pytest.raises(DecodeTimeout, match="LIKENESS_DECODE_TIMEOUT_S"):
             pool.submit(picture(12), "hang").result()
         assert time.monotonic() - start < 10
         assert wait_until_gone(before)
