@@ -49,6 +49,7 @@ class Catalog:
     def __init__(self, engine: Engine) -> None:
         """Use `Catalog.open`."""
         self._engine = engine
+        self._heads = snapshots.HeadReader(engine)
         self._readers: dict[int, ChunkReader] = {}
         self._lock = threading.Lock()
 
@@ -224,8 +225,7 @@ class Catalog:
 
     def head(self, collection_id: int, space_id: int) -> Head:
         """Where the collection and the space's index stand; one cheap query."""
-        with reading(self._engine) as connection:
-            return snapshots.head(connection, collection_id, space_id)
+        return self._heads.head(collection_id, space_id)
 
     def changes_since(self, space_id: int, revision: int) -> Changes:
         """What a reader that knows everything up to revision lacks, as of one moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -66,16 +66,23 @@ def summaries(connection: Connection) -> list[CollectionSummary]:
 
 def _summary(connection: Connection, space: Space) -> SpaceSummary:
     e, t, k = EmbeddingRow, ImageTable, ChunkRow
-    embedded = connection.execute(
+    # By subtraction: counting is quick, and few embeddings belong to images that are not ready.
+    everything = connection.execute(
+        select(func.count()).select_from(e).where(e.space_id == space.id)
+    ).scalar_one()
+    hidden = connection.execute(
         select(func.count())
-        .select_from(e)
-        .join(t, t.id == e.image_id)
-        .where(e.space_id == space.id, t.state == ImageState.READY.value)
+        .select_from(t)
+        .join(e, and_(e.image_id == t.id, e.space_id == space.id))
+        .where(
+            t.collection_id == space.collection_id,
+            t.state.in_([state.value for state in ImageState if state is not ImageState.READY]),
+        )
     ).scalar_one()
     vectors = connection.execute(
         select(func.coalesce(func.sum(k.vectors), 0)).where(k.space_id == space.id)
     ).scalar_one()
-    return SpaceSummary(space, embedded, 2 * space.dim * int(vectors))
+    return SpaceSummary(space, everything - hidden, 2 * space.dim * int(vectors))
 
 
 def drop_collection(connection: Connection, name: str) -> None:
@@ -151,7 +158,7 @@ def lock(connection: Connection, collection_id: int) -> int:
     Raises CatalogError when it has been dropped.
     """
     c = CollectionRow
-    statement = select(c.revision).where(c.id == collection_id).with_for_update()
+    statement = select(c.revision).where(c.id == collection_id).with_for_update(key_share=True)
     revision = connection.execute(statement).scalar()
     if revision is None:
         raise CatalogError(f"collection {collection_id} has been dropped")

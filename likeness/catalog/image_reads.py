@@ -183,16 +183,26 @@ def _complete(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> 
 
 
 def column_names(connection: Connection, collection_id: int) -> list[str]:
-    """Return the names of the collection's list columns, sorted."""
-    f, t = FieldRow, ImageTable
-    names = connection.execute(select(f.name).distinct().order_by(f.name)).scalars().all()
-    in_collection = (
-        select(f.name).join(t, t.id == f.image_id).where(t.collection_id == collection_id)
-    )
+    """Return the names of the collection's list columns, sorted.
+
+    Each name is found by one look into the index (a loose scan), whatever the number of values.
+    """
+    names = fetch(
+        connection,
+        "WITH RECURSIVE names(name) AS (SELECT min(name) FROM image_fields UNION ALL "
+        "SELECT (SELECT min(f.name) FROM image_fields f WHERE f.name > names.name) "
+        "FROM names WHERE names.name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL",
+        [],
+    ).fetchall()
     return [
         name
-        for name in names
-        if connection.execute(in_collection.where(f.name == name).limit(1)).first()
+        for (name,) in names
+        if fetch(
+            connection,
+            "SELECT 1 FROM image_fields f JOIN images i ON i.id = f.image_id "
+            "WHERE f.name = ? AND i.collection_id = ? LIMIT 1",
+            [name, collection_id],
+        ).fetchone()
     ]
 
 

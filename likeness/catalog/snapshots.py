@@ -6,28 +6,52 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
 
-from likeness.catalog.engine import fetch
+from likeness.catalog.engine import fetch, fetch_one, reading
 from likeness.catalog.records import Head, SnapshotRow, SnapshotState
-from likeness.catalog.schema import CollectionRow, SnapshotTable, SpaceRow
+from likeness.catalog.schema import SnapshotTable, SpaceRow
 from likeness.errors import CatalogError
 
 
-def head(connection: Connection, collection_id: int, space_id: int) -> Head:
-    c, s = CollectionRow, SnapshotTable
-    current = and_(s.space_id == space_id, s.state == SnapshotState.CURRENT.value)
-    row = connection.execute(
-        select(c.revision.label("head"), *s.__table__.columns)
-        .outerjoin(s, current)
-        .where(c.id == collection_id)
-    ).one_or_none()
-    if row is None:
-        raise CatalogError(f"there is no collection {collection_id} any more")
-    return Head(row.head, None if row.name is None else _record(row))
+class HeadReader:
+    """Answers where a space stands; every search asks it. Thread-safe.
+
+    What is published under one row never changes, so its manifest is read and parsed once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._current: dict[int, tuple[int, SnapshotRow]] = {}
+
+    def head(self, collection_id: int, space_id: int) -> Head:
+        """Raises CatalogError when the collection has been dropped."""
+        found = fetch_one(
+            self._engine,
+            "SELECT c.revision, s.id FROM collections c LEFT JOIN snapshots s ON s.space_id = ? "
+            "AND s.state = 'current' WHERE c.id = ?",
+            [space_id, collection_id],
+        )
+        if found is None:
+            raise CatalogError(f"collection {collection_id} has been dropped")
+        revision, row_id = found
+        if row_id is None:
+            return Head(revision, None)
+        known = self._current.get(space_id)
+        if known is None or known[0] != row_id:
+            with reading(self._engine) as connection:
+                s = SnapshotTable
+                statement = select(*s.__table__.columns).where(s.id == row_id)
+                row = connection.execute(statement).one_or_none()
+            if row is None:  # forgotten in between
+                return self.head(collection_id, space_id)
+            published = replace(_record(row), state=SnapshotState.CURRENT, reason=None)
+            known = self._current[space_id] = (row_id, published)
+        return Head(revision, known[1])
 
 
 def publish(
@@ -41,7 +65,7 @@ def publish(
 ) -> bool:
     """Make name the current snapshot if expected still is; whether it was. Compare-and-set."""
     s = SnapshotTable
-    space = select(SpaceRow.id).where(SpaceRow.id == space_id).with_for_update()
+    space = select(SpaceRow.id).where(SpaceRow.id == space_id).with_for_update(key_share=True)
     if connection.execute(space).scalar() is None:
         raise CatalogError(f"there is no space {space_id}")
     current = and_(s.space_id == space_id, s.state == SnapshotState.CURRENT.value)

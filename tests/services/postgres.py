@@ -56,10 +56,14 @@ def _free_port() -> int:
 
 
 class PostgresServer:
-    """Started by entering, stopped and removed by leaving."""
+    """Started by entering, stopped and removed by leaving.
 
-    def __init__(self, binaries: Path) -> None:
-        self._binaries = binaries
+    durable: as in production, for measurements. Tests do without: they kill our own processes,
+    never this server.
+    """
+
+    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
+        self._binaries, self._durable = binaries, durable
         self._user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="likeness-postgres-"))
         self._port = 0
@@ -109,14 +113,14 @@ class PostgresServer:
         )  # fmt: skip
 
     def _start(self) -> None:
-        """Durability is off: the tests kill our own processes, never this server."""
         self._port = _free_port()
+        careless = ["-F", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
         log = (self._folder / "log").open("wb")
         with log:
             self._process = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self._port),
-                 "-h", "127.0.0.1", "-k", self._folder, "-F", "-c", "full_page_writes=off",
-                 "-c", "synchronous_commit=off", "-c", "max_connections=60"],
+                 "-h", "127.0.0.1", "-k", self._folder, "-c", "max_connections=60",
+                 *([] if self._durable else careless)],
                 user=self._user, cwd=self._folder, stdout=log, stderr=log,
                 preexec_fn=_die_with_parent,
             )  # fmt: skip
