@@ -7,6 +7,7 @@ import sys
 
 # name → what it measures. Each is a module of this package with `main(arguments) -> int`.
 BENCHMARKS = {
+    "decode": "images/s of decoding and its workers; what reduced-scale decoding changes",
     "embed": "images/s of each stage alone and of the whole pipeline, against the plain loop",
     "clothing": "precision of class retrieval through the whole product",
     "tiny": "every bar of the model that ships, beside its teacher",

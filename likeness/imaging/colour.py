@@ -29,11 +29,6 @@ def to_rgb8(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
     return image
 
 
-def is_srgb(profile: bytes) -> bool:
-    """True when the profile says of itself that it is (a copy of) sRGB."""
-    return _profile_kind(profile) == "srgb"
-
-
 def _split_alpha(image: Image.Image) -> tuple[Image.Image | None, Image.Image]:
     """(alpha in mode L or None when wholly opaque, the colours without alpha)."""
     if image.mode == "RGBa":
@@ -108,7 +103,7 @@ def _apply(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _profile_kind(profile: bytes) -> str:
     """'srgb', the Pillow mode that the profile is made for, or '' when it is broken."""
     try:
@@ -122,7 +117,7 @@ def _profile_kind(profile: bytes) -> str:
     return _COLOUR_MODES.get(space, "")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         return ImageCms.buildTransform(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from collections import Counter
@@ -15,6 +16,8 @@ from likeness.encoders.preprocess import Preprocess
 from likeness.errors import ImageError
 from likeness.imaging.decode import DecodeLimits
 from likeness.imaging.pool import DecodePool, PreparedImage
+from tests.fakes.pictures import draw_pixels
+from tests.unit.imaging.drawing import encoded, heic
 
 KNOWN_CODES = {"corrupt", "unsupported_format", "too_large", "timeout", "decoder_crashed"}
 MIB = 1 << 20
@@ -54,6 +57,29 @@ def test_every_hostile_file_is_ready_or_failed_with_a_reason_and_nothing_leaks(
     with capsys.disabled():
         counts = ", ".join(f"{name} {n // 2}" for name, n in outcomes.most_common())
         print(f"\n{len(files)} hostile files: {counts}; parent grew {growth / MIB:.0f} MiB")
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF", "JPEG2000", "WEBP", "TIFF", "JPEG"])
+def test_damaged_pictures_of_every_c_library_cost_at_most_a_worker(kind: str) -> None:
+    pixels = draw_pixels(3, (160, 120))
+    sample = heic(pixels) if kind == "HEIF" else encoded(pixels, kind)
+    chooser = random.Random(kind)
+    limits = DecodeLimits(timeout_s=10, max_pixels=4_000_000, memory_bytes=512 * MIB)
+    outcomes: Counter[str] = Counter()
+    with DecodePool(2, limits=limits, prepare={"vit": Preprocess(224)}, thumbnail_side=64) as pool:
+        futures = []
+        for i in range(150):
+            data = bytearray(sample)
+            for _ in range(chooser.randint(1, 12)):
+                # Headers are where a flipped byte does the most.
+                place = chooser.randrange(len(data) if i % 2 else min(len(data), 400))
+                data[place] = chooser.randrange(256)
+            futures.append(pool.submit(bytes(data), f"damaged{i}"))
+        for i, future in enumerate(futures):
+            outcomes[outcome(Path(f"damaged{i}"), partial(future.result, 120))] += 1
+        assert pool.submit(sample, "sound").result(120).facts.width == 160
+    assert sum(outcomes.values()) == 150
+    assert outcomes["decoder_crashed"] + outcomes["timeout"] <= 15
 
 
 def outcome(path: Path, result: Callable[[], PreparedImage]) -> str:
