@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from likeness.errors import SettingsError
 
@@ -87,6 +87,36 @@ class LossConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsConfig:
+    """How the student learns words. language_model: folder with all-MiniLM-L6-v2's
+    model.safetensors, tokenizer.json and vocab.txt. classes: what the teacher's classes are
+    called, a file that `training.words.classes` wrote. wordnet: its `data.noun`, for general
+    texts; dim: of the text space. views: of each captioned photo. general_texts: WordNet's
+    words and glosses that the text table is fitted to, beside captions and class names."""
+
+    language_model: Path
+    classes: Path
+    wordnet: Path = Path("/usr/share/wordnet/data.noun")
+    dim: int = 256
+    general_texts: int = 18_000
+    table_epochs: int = 8
+    views: int = 3
+    steps: int = 300
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishConfig:
+    """folder: where the files go that `likeness:tiny@FOLDER` loads. look: share of the class
+    feature in the vector of an image, the rest being the words'. crop_pct: share of the shorter
+    side that is looked at."""
+
+    folder: Path
+    look: float = 0.5
+    crop_pct: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
 class DistillConfig:
     """A whole run. output: folder for checkpoints and the log."""
 
@@ -96,6 +126,8 @@ class DistillConfig:
     student: StudentConfig = field(default_factory=StudentConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    words: WordsConfig | None = None
+    publish: PublishConfig | None = None
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: float = 5.0
@@ -141,6 +173,7 @@ def _section(kind: type[Section], table: dict[str, Any], path: Path, prefix: str
 
 def _value(hint: Any, value: Any, path: Path, key: str) -> Any:
     """The TOML value as the field's type; numbers may be written without a decimal point."""
+    hint = next((h for h in get_args(hint) if dataclasses.is_dataclass(h)), hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return _section(hint, value, path, f"{key}.")  # type: ignore[arg-type]
     if hint is Path and isinstance(value, str):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
+from torch import Tensor
 
 from likeness.encoders.preprocess import Preprocess
 from likeness.encoders.tiny.network import MEAN, STD, NetworkConfig, ProjectionHead, TinyNetwork
@@ -44,16 +46,35 @@ def with_text_head(network: TinyNetwork, head: ProjectionHead) -> TinyNetwork:
     return joined.eval().requires_grad_(False)
 
 
+@dataclass(frozen=True, slots=True)
+class TextParts:
+    """What `text.safetensors` and `vocabulary.txt` hold. class_words: [classes, d]."""
+
+    table: TextTable
+    class_words: Tensor
+
+
 def publish(
-    network: TinyNetwork, table: TextTable, folder: Path, *, look: float, crop_pct: float
+    network: TinyNetwork, text: TextParts | None, folder: Path, *, look: float, crop_pct: float
 ) -> Manifest:
     """Write weights (float16), text tower (int8), vocabulary and manifest into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
-    rows, scales = quantise(table.bag.weight.detach().numpy().astype(np.float32))
-    save_arrays({"table": rows, "scales": scales.astype(np.float16)}, folder / TEXT)
-    (folder / VOCABULARY).write_text("\n".join(table.pieces) + "\n", "utf-8")
+    names = [WEIGHTS]
+    if text is not None:
+        vectors = text.table.bag.weight.detach().numpy().astype(np.float32)
+        rows, scales = quantise(vectors)
+        save_arrays(
+            {
+                "table": rows,
+                "scales": scales.astype(np.float16),
+                "class_words": text.class_words.detach().half().numpy(),
+            },
+            folder / TEXT,
+        )
+        (folder / VOCABULARY).write_text("\n".join(text.table.pieces) + "\n", "utf-8")
+        names += [TEXT, VOCABULARY]
     manifest = Manifest(
         network=network.config,
         preprocess=Preprocess(
@@ -63,7 +84,7 @@ def publish(
             std=(STD, STD, STD),
         ),
         look=look,
-        files={name: file_digest(folder / name) for name in (WEIGHTS, TEXT, VOCABULARY)},
+        files={name: file_digest(folder / name) for name in names},
     )
     manifest.write(folder)
     return manifest

@@ -79,8 +79,43 @@ def _open_clip(
         )
 
 
+# What ships with the product (likeness/encoders/tiny/MODEL_CARD.md).
+_SHIPPED = (
+    EncoderRecord(
+        name="likeness:tiny",
+        family="Likeness tiny",
+        purposes=_WORDS_LOOK,
+        dim=448,
+        input_size=160,
+        parameters=5_670_912,
+        text_parameters=7_055_104,
+        giga_flops=1.19,
+        pooling="cls",
+        shape=Shape(101, 192, 12, 3, 768),
+        licence="Apache-2.0",
+        loader="likeness.encoders.tiny.tower:load",
+        pooling_note="the class feature beside a projection of it to the words",
+    ),
+    EncoderRecord(
+        name="likeness:tiny-copy",
+        family="Likeness tiny",
+        purposes=(Purpose.COPIES,),
+        dim=256,
+        input_size=160,
+        parameters=5_604_608,
+        text_parameters=0,
+        giga_flops=1.19,
+        pooling="cls",
+        shape=Shape(101, 192, 12, 3, 768),
+        licence="Apache-2.0",
+        loader="likeness.encoders.tiny.tower:load",
+        pooling_note="a head on the class feature and the patches' generalised mean",
+    ),
+)
+
 # fmt: off
 RECORDS: tuple[EncoderRecord, ...] = (
+    *_SHIPPED,
     # name, dim, input size, parameters, GFLOP, Shape(tokens, width, depth, heads, hidden)
     *_timm("ViT", _LOOK, "cls", "Apache-2.0", rows=(
         ("vit_tiny_patch16_224.augreg_in21k_ft_in1k", 192, 224, 5_524_416, 2.51, (197, 192, 12, 3, 768)),

@@ -53,7 +53,11 @@ def mirror_names(record: EncoderRecord) -> tuple[str, ...]:
 
 
 def find_local(record: EncoderRecord, weights_dir: Path | None) -> Path | None:
-    """The file of an encoder's weights in the mirror or a cache, or None."""
+    """The file of an encoder's weights in the mirror or a cache, or None; of the encoder that
+    ships with the product, the file beside this module."""
+    if record.library == "likeness":
+        shipped = Path(__file__).parent / "tiny" / "tiny.safetensors"
+        return shipped if shipped.is_file() else None
     candidates = _mirror_candidates(record, weights_dir) if weights_dir else iter(())
     for path in candidates:
         if path.is_file():

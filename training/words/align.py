@@ -1,15 +1,20 @@
 """The projection from the locked student's features to the text space.
 
 LiT (Zhai et al. 2022): the image tower is locked, image and text meet by a contrastive loss on
-captioned photos. Beside it, on all photos, the teacher's class probabilities stand in for
+captioned photos. Added to the projection, and trained together with it, is the mean of the class
+names' vectors weighted by the student's class probabilities (ConSE, Norouzi et al. 2014), which
+covers the classes that no caption speaks of. On all photos class probabilities stand in for
 captions: each photo is told which class names, and each word above the classes which photos,
-the teacher means (ConSE, Norouzi et al. 2014, turned into a training target).
+are meant.
+
+The text table sums its pieces' vectors, so a linear map behind the sum is the same as the map
+applied to every row: that is how the table is fitted to images without forgetting what it knows,
+and why sums can be computed once.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +25,6 @@ from torch.nn import functional
 from likeness.encoders.tiny.network import ProjectionHead
 from training.progress import Report
 from training.words.classes import ClassTable, WordGroup
-from training.words.features import PhotoFeatures
 from training.words.text_table import TextTable
 
 PROMPTS = ("{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}", "{} photo")
@@ -29,23 +33,45 @@ PROMPTS = ("{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}", "
 @dataclass(frozen=True, slots=True)
 class AlignConfig:
     """captions, names, groups, keep: weights of the four losses. learning_rate: of the
-    projection; text_rate: of the word pieces' vectors, 0 keeps them as they are.
-    dropout: within the projection. noise: deviation added to features, relative to their own."""
+    projection; text_rate: of the text table's map. class_weight: length of the sure class's
+    vector beside the projection's, which has length 1. above: share of the words above a class
+    in its vector. soft: share of a caption's target that goes to captions like it. dropout:
+    within the projection. jitter: deviation of the noise added to the unit features."""
 
     hidden: int = 256
-    steps: int = 600
+    steps: int = 300
     captioned_batch: int = 256
-    photo_batch: int = 512
+    photo_batch: int = 256
     learning_rate: float = 2e-3
-    text_rate: float = 2e-4
-    weight_decay: float = 0.05
-    dropout: float = 0.3
+    text_rate: float = 5e-4
+    weight_decay: float = 0.1
+    dropout: float = 0.5
+    jitter: float = 0.02
     captions: float = 1.0
-    names: float = 0.5
-    groups: float = 0.5
+    names: float = 0.3
+    groups: float = 0.3
     keep: float = 1.0
+    class_weight: float = 0.6
+    above: float = 0.4
     temperature: float = 0.05
+    soft: float = 0.2
+    soft_temperature: float = 0.1
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlignPhotos:
+    """Locked features of n photos (views of one photo are rows of their own).
+
+    pooled: float [n, 2 w], `pool` of the student's features. own: float [n, classes], the
+    student's class probabilities; wanted: the teacher's, or the same where those were not
+    computed. captions: of each row, () for none.
+    """
+
+    pooled: Tensor
+    own: Tensor
+    wanted: Tensor
+    captions: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,130 +82,165 @@ class Sentences:
     targets: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """projection: ready to use. class_words: float [classes, d], to be added to it, weighted by
+    class probabilities. The text table has been changed in place."""
+
+    projection: ProjectionHead
+    class_words: Tensor
+
+
 class Aligner:
-    """Trains a projection and, gently, the text table."""
+    """Trains a projection, and a linear map of the text table with it."""
 
     def __init__(
         self,
-        features: PhotoFeatures,
-        captions: Sequence[Sequence[str]],
+        photos: AlignPhotos,
         classes: ClassTable,
         table: TextTable,
         sentences: Sentences,
         config: AlignConfig,
     ) -> None:
-        torch.manual_seed(config.seed)
-        self.features, self.classes, self.table = features, classes, table
-        self.sentences, self.config = sentences, config
-        self.captions = captions
-        self.captioned = [i for i, own in enumerate(captions) if own]
-        width = features.pooled.shape[-1]
-        dim = table.bag.embedding_dim
-        self.head = ProjectionHead(width, config.hidden, dim, config.dropout)
+        self.photos, self.classes, self.table, self.config = photos, classes, table, config
+        self.generator = torch.Generator().manual_seed(config.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            dim = table.bag.embedding_dim
+            self.head = ProjectionHead(photos.pooled.shape[1], config.hidden, dim, config.dropout)
+        self.map = nn.Linear(dim, dim, bias=False)
+        nn.init.eye_(self.map.weight)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+        pairs = [(i, text) for i, own in enumerate(photos.captions) for text in own]
+        self._pair_photo = torch.tensor([i for i, _ in pairs], dtype=torch.long)
+        self._pair_text = table.sums([text for _, text in pairs])
+        self._names = _synonyms(table, [c.words for c in classes.classes])
+        self._groups = _synonyms(table, [g.words for g in classes.groups])
+        self._prompts = table.sums([p.format("") for p in PROMPTS])
+        self._sentences, self._targets = table.sums(sentences.texts), sentences.targets
         self._membership = membership(classes.groups, len(classes.classes))
-        self._tokens: dict[str, Tensor] = {}
-        self._rng = random.Random(config.seed)
+        # What each row has of each group, once: [n, groups].
+        self._mass = photos.wanted.float() @ self._membership
+        # A narrow word says more of a class than a broad one.
+        self._narrow = self._membership / self._membership.sum(0).clamp(min=1)
 
-    def fit(self, report: Report) -> ProjectionHead:
-        """Train for `config.steps` steps and return the projection, ready to use."""
+    def fit(self, report: Report) -> Aligned:
+        """Train for `config.steps` steps."""
         config = self.config
         optimiser = torch.optim.AdamW(
             [
                 {"params": self.head.parameters(), "rate": config.learning_rate},
                 {"params": [self.log_scale], "rate": config.learning_rate, "weight_decay": 0.0},
-                {
-                    "params": self.table.parameters(),
-                    "rate": config.text_rate,
-                    "weight_decay": 0.0,
-                },
+                {"params": self.map.parameters(), "rate": config.text_rate, "weight_decay": 0.0},
             ],
             weight_decay=config.weight_decay,
         )
-        self.table.requires_grad_(config.text_rate > 0)
         self.head.train()
+        class_words = self.class_words().detach()
         for step in range(config.steps):
+            if step % 25 == 0:  # follows the text table's map, which moves slowly
+                class_words = self.class_words().detach()
             fall = 0.5 * (1 + math.cos(math.pi * step / config.steps))
             for group in optimiser.param_groups:
                 group["lr"] = group["rate"] * fall * min(1.0, (step + 1) / 20)
-            losses = self._losses()
+            losses = self._losses(class_words)
             weights = (config.captions, config.names, config.groups, config.keep)
-            total = torch.stack(
-                [w * v for w, v in zip(weights, losses.values(), strict=True)]
-            ).sum()
+            total = torch.stack([w * v for w, v in zip(weights, losses.values(), strict=True)])
             optimiser.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]
+            total.sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            if (step + 1) % 50 == 0:
+            if (step + 1) % 250 == 0:
                 shown = " ".join(f"{k} {float(v.detach()):.3f}" for k, v in losses.items())
                 report(f"words: step {step + 1} of {config.steps}  {shown}")
         self.head.eval()
-        return self.head
+        with torch.no_grad():
+            class_words = self.class_words()
+            self.table.bag.weight.copy_(self.map(self.table.bag.weight))
+        return Aligned(self.head, class_words)
 
-    def _losses(self) -> dict[str, Tensor]:
+    def class_words(self) -> Tensor:
+        """[classes, d]: each class's names, with a share of the words above it."""
+        names = self._unit(self._names.mean(1))
+        groups = self._unit(self._groups.mean(1))
+        above = functional.normalize(self._narrow @ groups, dim=-1)
+        mixed = functional.normalize(names + self.config.above * above, dim=-1)
+        return self.config.class_weight * mixed
+
+    def image_vectors(self, rows: Tensor, class_words: Tensor) -> Tensor:
+        """[n, d], L2 norm 1, of these rows of the photos."""
+        pooled = self.photos.pooled[rows].float()
+        if self.head.training and self.config.jitter:
+            size = pooled.norm(dim=-1, keepdim=True) * self.config.jitter
+            noise = torch.randn(pooled.shape, generator=self.generator) * pooled.shape[1] ** -0.5
+            pooled = pooled + noise * size
+        projected = functional.normalize(self.head(pooled), dim=-1)
+        return functional.normalize(projected + self.photos.own[rows].float() @ class_words, dim=-1)
+
+    def _losses(self, class_words: Tensor) -> dict[str, Tensor]:
         return {
-            "captions": self._caption_loss(),
-            **self._photo_losses(),
+            "captions": self._caption_loss(class_words),
+            **self._photo_losses(class_words),
             "keep": self._keep_loss(),
         }
 
-    def _project(self, rows: Sequence[int]) -> Tensor:
-        view = torch.tensor(self._rng.choices(range(len(self.features.pooled)), k=len(rows)))
-        pooled = self.features.pooled[view, torch.tensor(rows)].float()
-        return functional.normalize(self.head(pooled), dim=-1)
+    def _unit(self, sums: Tensor) -> Tensor:
+        return functional.normalize(self.map(sums), dim=-1)
 
-    def _embed(self, texts: Sequence[str]) -> Tensor:
-        new = [t for t in dict.fromkeys(texts) if t not in self._tokens]
-        self._tokens.update(zip(new, self.table.tokenise(new), strict=True))
-        embedded: Tensor = self.table([self._tokens[t] for t in texts])
-        return embedded
+    def _draw(self, count: int, among: int) -> Tensor:
+        return torch.randperm(among, generator=self.generator)[:count]
 
-    def _caption_loss(self) -> Tensor:
-        """Symmetric InfoNCE between photos and one caption of each."""
-        if not self.captioned:
+    def _caption_loss(self, class_words: Tensor) -> Tensor:
+        """Symmetric InfoNCE between photos and one caption of each; a photo's other captions in
+        the batch are not held against it, and alike captions count as partly right."""
+        if not len(self._pair_photo):
             return torch.zeros(())
-        count = min(self.config.captioned_batch, len(self.captioned))
-        rows = self._rng.sample(self.captioned, count)
-        images = self._project(rows)
-        texts = self._embed([self._rng.choice(self.captions[i]) for i in rows])
-        scores = self.log_scale.exp() * images @ texts.T
-        own = torch.arange(count)
+        config = self.config
+        pairs = self._draw(config.captioned_batch, len(self._pair_photo))
+        photo, texts = self._pair_photo[pairs], self._unit(self._pair_text[pairs])
+        scores = self.log_scale.exp() * self.image_vectors(photo, class_words) @ texts.T
+        same = (photo[:, None] == photo[None, :]) & ~torch.eye(len(pairs), dtype=torch.bool)
+        scores = scores.masked_fill(same, -1e4)
+        likeness = (texts.detach() @ texts.detach().T / config.soft_temperature).masked_fill(
+            same, -1e4
+        )
+        target = config.soft * likeness.softmax(-1) + (1 - config.soft) * torch.eye(len(pairs))
         return 0.5 * (
-            functional.cross_entropy(scores, own) + functional.cross_entropy(scores.T, own)
+            functional.cross_entropy(scores, target) + functional.cross_entropy(scores.T, target)
         )
 
-    def _photo_losses(self) -> dict[str, Tensor]:
-        """KL to the teacher's classes by their names, and of photos by the words above them."""
-        total = self.features.pooled.shape[1]
-        rows = self._rng.sample(range(total), min(self.config.photo_batch, total))
-        images = self._project(rows)
-        wanted = self.features.probabilities[torch.tensor(rows)].float()
-        names = self._embed([self._phrase(c.words) for c in self.classes.classes])
+    def _photo_losses(self, class_words: Tensor) -> dict[str, Tensor]:
+        """KL to the classes by their names, and of photos by the words above the classes."""
+        rows = self._draw(self.config.photo_batch, len(self.photos.pooled))
+        images = self.image_vectors(rows, class_words)
+        wanted = self.photos.wanted[rows].float()
         scale = self.log_scale.exp()
         by_name = functional.kl_div(
-            (scale * images @ names.T).log_softmax(-1), wanted, reduction="batchmean"
+            (scale * images @ self._phrases(self._names).T).log_softmax(-1),
+            wanted,
+            reduction="batchmean",
         )
-        groups = self._embed([self._phrase(g.words) for g in self.classes.groups])
-        mass = wanted @ self._membership  # [photos, groups]
+        mass = self._mass[rows]
         shown = mass.sum(0) > 1.0
         target = (mass / mass.sum(0).clamp(min=1e-6)).T[shown]
+        groups = self._phrases(self._groups)[shown]
         by_group = functional.kl_div(
-            (scale * groups[shown] @ images.T).log_softmax(-1), target, reduction="batchmean"
+            (scale * groups @ images.T).log_softmax(-1), target, reduction="batchmean"
         )
         return {"names": by_name, "groups": by_group}
 
     def _keep_loss(self) -> Tensor:
         """1 - cosine between the table's vectors of general texts and the large tower's."""
-        rows = self._rng.sample(
-            range(len(self.sentences.texts)), min(512, len(self.sentences.texts))
-        )
-        own = self._embed([self.sentences.texts[i] for i in rows])
-        return 1 - (own * self.sentences.targets[rows]).sum(-1).mean()
+        rows = self._draw(256, len(self._sentences))
+        return 1 - (self._unit(self._sentences[rows]) * self._targets[rows]).sum(-1).mean()
 
-    def _phrase(self, words: Sequence[str]) -> str:
-        """One of the synonyms, mostly the usual name, in one of the forms people ask in."""
-        word = words[0] if self._rng.random() < 0.6 else self._rng.choice(list(words))
-        return self._rng.choice(PROMPTS).format(word)
+    def _phrases(self, synonyms: Tensor) -> Tensor:
+        """Of each thing one synonym, in one of the forms people ask in: [n, d], L2 norm 1."""
+        count, choices, _ = synonyms.shape
+        usual = torch.rand(count, generator=self.generator) < 0.6
+        other = torch.randint(choices, (count,), generator=self.generator)
+        word = synonyms[torch.arange(count), torch.where(usual, 0, other)]
+        prompt = torch.randint(len(PROMPTS), (count,), generator=self.generator)
+        return self._unit(word + self._prompts[prompt])
 
 
 def membership(groups: Sequence[WordGroup], classes: int) -> Tensor:
@@ -188,3 +249,9 @@ def membership(groups: Sequence[WordGroup], classes: int) -> Tensor:
     for column, group in enumerate(groups):
         found[list(group.members), column] = 1.0
     return found
+
+
+def _synonyms(table: TextTable, words: Sequence[Sequence[str]], most: int = 4) -> Tensor:
+    """[n, most, d]: the sums of each thing's first synonyms, repeated where it has fewer."""
+    chosen = [[own[i % len(own)] for i in range(most)] for own in (w[:most] for w in words)]
+    return table.sums([w for own in chosen for w in own]).view(len(words), most, -1)

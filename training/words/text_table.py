@@ -64,6 +64,12 @@ class TextTable(nn.Module):
         offsets = torch.cat((torch.zeros(1, dtype=torch.long), lengths.cumsum(0)[:-1]))
         return functional.normalize(self.bag(torch.cat(list(tokenised)), offsets), dim=-1)
 
+    @torch.no_grad()
+    def sums(self, texts: Sequence[str]) -> Tensor:
+        """As `embed`, not brought to unit length: [n, d]."""
+        parts = [self.bag.weight[ids].sum(0) for ids in self.tokenise(texts)]
+        return torch.stack(parts) if parts else torch.zeros(0, self.bag.embedding_dim)
+
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Tokenise and sum: [n, d], L2 norm 1."""
         embedded: Tensor = self(self.tokenise(texts))

@@ -59,6 +59,10 @@ class TinyNetwork(nn.Module):
             if config.text_dim
             else None
         )
+        self.register_buffer(
+            "class_words", torch.zeros(config.classes, config.text_dim), persistent=False
+        )
+        self.class_words: Tensor
 
     def features(self, pixels: Tensor) -> Features:
         """pixels: float [n, 3, s, s], normalised. Returns the last layer's tokens."""
@@ -82,10 +86,13 @@ class TinyNetwork(nn.Module):
         return functional.normalize(self.copy_head(pooled).float(), dim=-1)
 
     def words(self, features: Features) -> Tensor:
-        """The projection to the text space, [n, text_dim], L2 norm 1."""
+        """The photo's place in the text space, [n, text_dim], L2 norm 1: the unit projection
+        plus the classes' words weighted by their probabilities (ConSE, Norouzi et al. 2014)."""
         if self.text_head is None:
             raise NoTextTower("a network without text_head")
-        return functional.normalize(self.text_head(pool(features)).float(), dim=-1)
+        projected = functional.normalize(self.text_head(pool(features)).float(), dim=-1)
+        probabilities = self.logits(features).float().softmax(-1)
+        return functional.normalize(projected + probabilities @ self.class_words.float(), dim=-1)
 
 
 class ProjectionHead(nn.Module):

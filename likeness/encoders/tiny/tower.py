@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from likeness.encoders.records import EncoderRecord
 from likeness.encoders.tiny.network import NetworkConfig, TinyNetwork
 from likeness.encoders.tiny.text import TextTower
 from likeness.encoders.torch_tower import TorchTower
-from likeness.errors import WeightsMismatch, WeightsNotFound, WeightsUnreadable
-from likeness.types import Embeddings, Tower
+from likeness.errors import NoTextTower, WeightsMismatch, WeightsNotFound, WeightsUnreadable
+from likeness.types import Embeddings
 
 FOLDER = Path(__file__).parent
 WEIGHTS, TEXT, VOCABULARY, MANIFEST = (
@@ -131,7 +131,9 @@ class TinyTower(TorchTower):
 
 
 class TinyWords(TinyTower):
-    """`likeness:tiny`: words and look. Vector: [√look · class feature, √(1-look) · projection]."""
+    """`likeness:tiny`: words and look. Vector: [√look · class feature, √(1-look) · words].
+
+    The class feature alone where the model has no text tower."""
 
     def __init__(
         self,
@@ -139,25 +141,28 @@ class TinyWords(TinyTower):
         request: LoadRequest,
         network: TinyNetwork,
         manifest: Manifest,
-        text: TextTower,
+        text: TextFiles | None,
     ) -> None:
         super().__init__(record, request, network, manifest)
-        self._look, self._text = manifest.look, text
-        parts = (
-            self.fingerprint,
-            str(manifest.look),
-            manifest.files[TEXT],
-            manifest.files[VOCABULARY],
-        )
-        self.fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        self._look, self._text = manifest.look, text.tower if text else None
+        if text is not None:
+            network.class_words = torch.from_numpy(text.class_words).to(self.spec.device)
+        digests = [digest for name, digest in sorted(manifest.files.items()) if name != WEIGHTS]
+        whole = "\n".join((self.fingerprint, str(manifest.look), *digests))
+        self.fingerprint = hashlib.sha256(whole.encode()).hexdigest()
 
     def _features(self, pixels: Tensor) -> Tensor:
         features = self.model.features(pixels)
-        look = functional.normalize(features.cls.float(), dim=-1) * self._look**0.5
-        return torch.cat((look, self.model.words(features) * (1 - self._look) ** 0.5), dim=-1)
+        look = functional.normalize(features.cls.float(), dim=-1)
+        if self._text is None:
+            return look
+        words = self.model.words(features)
+        return torch.cat((look * self._look**0.5, words * (1 - self._look) ** 0.5), dim=-1)
 
     def embed_texts(self, texts: Sequence[str]) -> Embeddings:
         """[0, words]: float32 [n, d], L2 norm 1. Scores against images are at most √(1-look)."""
+        if self._text is None:
+            raise NoTextTower(self.spec.name)
         words = self._text.embed(texts)
         out = np.zeros((len(words), self.spec.dim), np.float32)
         out[:, self.spec.dim - words.shape[1] :] = words
@@ -180,18 +185,34 @@ def load(record: EncoderRecord, request: LoadRequest) -> TinyTower:
     folder = request.weights_path or FOLDER
     manifest = Manifest.read(folder, record.name)
     network = _network(record, request, folder, manifest)
-    if Tower.TEXT not in record.towers:
-        return TinyCopies(record, request, network, manifest)
-    return TinyWords(record, request, network, manifest, read_text_tower(folder, manifest))
+    width, dims = int(network.backbone.num_features), manifest.network
+    if record.name.endswith("copy"):
+        return TinyCopies(replace(record, dim=dims.copy_dim), request, network, manifest)
+    text = read_text_files(folder, manifest) if dims.text_dim else None
+    record = replace(
+        record,
+        dim=width + dims.text_dim,
+        text_parameters=record.text_parameters if text else 0,
+    )
+    return TinyWords(record, request, network, manifest, text)
 
 
-def read_text_tower(folder: Path, manifest: Manifest) -> TextTower:
+@dataclass(frozen=True, slots=True)
+class TextFiles:
+    """tower: words to vectors. class_words: float32 [classes, d], see `TinyNetwork.words`."""
+
+    tower: TextTower
+    class_words: npt.NDArray[np.float32]
+
+
+def read_text_files(folder: Path, manifest: Manifest) -> TextFiles:
     """The text tower of a folder. Raises as `load` does."""
     data = _checked(folder, TEXT, manifest)
     pieces = _checked(folder, VOCABULARY, manifest).read_text("utf-8").splitlines()
     try:
         arrays = load_arrays(data)
-        return TextTower(pieces, arrays["table"], arrays["scales"].astype(np.float32))
+        tower = TextTower(pieces, arrays["table"], arrays["scales"].astype(np.float32))
+        return TextFiles(tower, arrays["class_words"].astype(np.float32))
     except (SafetensorError, KeyError, ValueError) as error:
         raise WeightsUnreadable(str(data), f"{type(error).__name__}: {error}") from error
 
