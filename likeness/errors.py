@@ -8,6 +8,7 @@ LikenessError
 │   │   └── WhereError          a filter that does not parse, with its position
 │   ├── CollectionNotFound
 │   ├── ImageNotFound
+│   ├── JobNotFound, KeyNotFound
 │   ├── SpaceMismatch           vectors of different encoders never meet
 │   ├── PlanError                a plan or undo journal that cannot be carried out as it is
 │   ├── UnknownEncoder
@@ -89,6 +90,18 @@ class ImageNotFound(InputError):
             f"there is no image {image_id} in collection {collection!r}; "
             "`likeness images` lists what there is"
         )
+
+
+class JobNotFound(InputError):
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(f"there is no job {job_id}")
+
+
+class KeyNotFound(InputError):
+    def __init__(self, public_id: str) -> None:
+        self.public_id = public_id
+        super().__init__(f"there is no key {public_id!r}; `likeness keys list` shows them")
 
 
 class SpaceMismatch(InputError):

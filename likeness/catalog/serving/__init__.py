@@ -1,0 +1,1 @@
+"""What serving needs to remember: who may ask, and what is being worked on."""

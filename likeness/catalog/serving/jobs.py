@@ -1,0 +1,202 @@
+"""Jobs: work that outlives the call that asked for it, as rows that every process can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from likeness.catalog import Catalog
+from likeness.catalog.engine import reading, writing
+from likeness.catalog.serving.schema import JobRow
+from likeness.errors import JobNotFound
+
+
+class JobState(StrEnum):
+    """QUEUED → RUNNING → DONE, FAILED or CANCELLED. CANCELLING: asked to stop, not stopped yet.
+
+    DONE may hold images that failed; FAILED means that the work as a whole could not go on.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+_SETTLED_COUNTS = ("kept", "stored", "linked", "moved", "filled", "removed", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """counts: images by outcome, as `indexer.progress.Counts` names them. failures: reason code →
+    images. total: images to do, None until that is known. Times are aware and UTC.
+    """
+
+    id: int
+    collection: str
+    kind: str
+    state: JobState
+    request: Mapping[str, Any]
+    total: int | None
+    counts: Mapping[str, int]
+    failures: Mapping[str, int]
+    message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def settled(self) -> int:
+        """Images that are done with, one way or another."""
+        return sum(self.counts.get(name, 0) for name in _SETTLED_COUNTS)
+
+    @property
+    def rate(self) -> float | None:
+        """Images settled per second since it started; None before."""
+        if self.started_at is None:
+            return None
+        seconds = ((self.finished_at or self.updated_at) - self.started_at).total_seconds()
+        return self.settled / seconds if seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present rate; None where that cannot be told."""
+        if self.state.final:
+            return 0.0
+        if self.total is None or not self.rate:
+            return None
+        return max(0, self.total - self.settled) / self.rate
+
+
+class Jobs:
+    """The catalog's jobs. Each call is one transaction. Thread-safe."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._engine = catalog.engine
+
+    def create(
+        self, collection: str, kind: str, request: Mapping[str, Any], *, total: int | None = None
+    ) -> Job:
+        """A new job, queued. request: JSON values, enough to do the work or to tell what it was."""
+        now = datetime.now(UTC)
+        values = {
+            "collection": collection,
+            "kind": kind,
+            "state": JobState.QUEUED.value,
+            "request": json.dumps(request),
+            "total": total,
+            "counts": "{}",
+            "failures": "{}",
+            "created_at": now,
+            "updated_at": now,
+        }
+        with writing(self._engine) as connection:
+            statement = insert(JobRow).values(values).returning(JobRow.id)
+            job_id = int(connection.execute(statement).scalar_one())
+        return self.get(job_id)
+
+    def get(self, job_id: int) -> Job:
+        """Raises JobNotFound."""
+        with reading(self._engine) as connection:
+            columns = JobRow.__table__.columns
+            row = connection.execute(select(*columns).where(JobRow.id == job_id)).one_or_none()
+        if row is None:
+            raise JobNotFound(job_id)
+        return _job(row)
+
+    def recent(self, *, limit: int = 50, before_id: int | None = None) -> list[Job]:
+        """The newest jobs first; before_id: the last id of the page before."""
+        statement = select(*JobRow.__table__.columns).order_by(JobRow.id.desc()).limit(limit)
+        if before_id is not None:
+            statement = statement.where(JobRow.id < before_id)
+        with reading(self._engine) as connection:
+            return [_job(row) for row in connection.execute(statement)]
+
+    def start(self, job_id: int) -> bool:
+        """The job is running, if it was queued; whether it was."""
+        now = datetime.now(UTC)
+        values = {"state": JobState.RUNNING.value, "started_at": now, "updated_at": now}
+        return self._change(job_id, values, from_states=(JobState.QUEUED,))
+
+    def report(
+        self,
+        job_id: int,
+        *,
+        counts: Mapping[str, int],
+        failures: Mapping[str, int],
+        total: int | None = None,
+    ) -> JobState:
+        """The job has come this far; returns its state, so that its worker sees a cancellation."""
+        values: dict[str, Any] = {
+            "counts": json.dumps(counts),
+            "failures": json.dumps(failures),
+            "updated_at": datetime.now(UTC),
+        }
+        if total is not None:
+            values["total"] = total
+        self._change(job_id, values, from_states=(JobState.RUNNING, JobState.CANCELLING))
+        return self.get(job_id).state
+
+    def finish(self, job_id: int, state: JobState, message: str | None = None) -> bool:
+        """The job has ended so, unless it had ended before; whether it had not."""
+        now = datetime.now(UTC)
+        values = {
+            "state": state.value,
+            "message": message,
+            "updated_at": now,
+            "finished_at": now,
+        }
+        unfinished = tuple(state for state in JobState if not state.final)
+        return self._change(job_id, values, from_states=unfinished)
+
+    def cancel(self, job_id: int) -> Job:
+        """A queued job is cancelled at once; a running one is asked to stop. Raises JobNotFound."""
+        now = datetime.now(UTC)
+        cancelled = {"state": JobState.CANCELLED.value, "updated_at": now, "finished_at": now}
+        if not self._change(job_id, cancelled, from_states=(JobState.QUEUED,)):
+            values = {"state": JobState.CANCELLING.value}
+            self._change(job_id, values, from_states=(JobState.RUNNING,))
+        return self.get(job_id)
+
+    def _change(
+        self, job_id: int, values: Mapping[str, Any], *, from_states: tuple[JobState, ...]
+    ) -> bool:
+        statement = (
+            update(JobRow)
+            .where(JobRow.id == job_id, JobRow.state.in_([state.value for state in from_states]))
+            .values(**values)
+        )
+        with writing(self._engine) as connection:
+            return connection.execute(statement).rowcount > 0
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        id=row.id,
+        collection=row.collection,
+        kind=row.kind,
+        state=JobState(row.state),
+        request=json.loads(row.request),
+        total=row.total,
+        counts=json.loads(row.counts),
+        failures=json.loads(row.failures),
+        message=row.message,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        updated_at=row.updated_at,
+        finished_at=row.finished_at,
+    )
