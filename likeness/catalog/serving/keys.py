@@ -113,7 +113,7 @@ class ApiKeys:
         return _key(row)
 
 
-_COLUMNS = (
+_COLUMNS: tuple[Any, ...] = (
     ApiKeyRow.public_id,
     ApiKeyRow.name,
     ApiKeyRow.scope,
