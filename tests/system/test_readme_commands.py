@@ -20,7 +20,7 @@ LISTED_ELSEWHERE = {
     "make demo": "has its own test below",
     "make test": "is what runs this",
 }
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def readme_commands() -> list[str]:
@@ -47,7 +47,7 @@ def _environment(home: Path) -> dict[str, str]:
 def _shell(line: str, *, cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", line], cwd=cwd, env=_environment(home), capture_output=True, text=True,
-        check=False, timeout=400, stdin=subprocess.DEVNULL,
+        check=False, timeout=900, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
