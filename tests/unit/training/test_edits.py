@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.edits import GEOMETRIC, OVERLAID, PHOTOMETRIC, Edit, edit
-
 from tests.unit.training.drawn import drawn_photo
+from training.edits import GEOMETRIC, OVERLAID, PHOTOMETRIC, Edit, edit
 
 ALL = tuple(dict.fromkeys((*GEOMETRIC, *PHOTOMETRIC, *OVERLAID)))
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from likeness.errors import SourceError
-from training.photos import find_photos, split_held_out
-
 from tests.unit.training.drawn import as_jpeg, drawn_photo, write_folder, write_shard
+from training.photos import find_photos, split_held_out
 
 
 def test_a_shard_gives_bytes_pixels_and_captions(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.training.drawn import write_folder
 from training.photos import find_photos
 from training.views import EpochSampler, ViewDataset, ViewSizes
-
-from tests.unit.training.drawn import write_folder
 
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 30))
