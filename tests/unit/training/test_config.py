@@ -43,5 +43,5 @@ def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, text: str, complai
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="absent.toml"):
+    with pytest.raises(SettingsError, match=r"absent\.toml"):
         load_config(tmp_path / "absent.toml")

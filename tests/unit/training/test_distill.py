@@ -76,7 +76,7 @@ def test_an_inherited_student_agrees_more_than_a_random_one(config: DistillConfi
 
 def test_a_student_of_another_shape_cannot_inherit(config: DistillConfig) -> None:
     wider = replace(config.student, architecture="vit_tiny_patch16_224")
-    with pytest.raises(SettingsError, match='student.init = "scratch"'):
+    with pytest.raises(SettingsError, match=r'student\.init = "scratch"'):
         run(replace(config, student=wider), **QUIET)
 
 
