@@ -122,5 +122,5 @@ _COLUMNS: tuple[Any, ...] = (
 )
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def _key(row: Row[*tuple[Any, ...]]) -> ApiKey:
     return ApiKey(row.public_id, row.name, Scope(row.scope), row.created_at, row.revoked_at)
