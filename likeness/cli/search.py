@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from indexer.sources import SourceLimits, read_uri
+from indexer.sources import SourceLimits, UriReader, read_uri
 from indexer.sources.uris import file_uri
 from likeness.cli.options import collection_option, json_option, where_option
 from likeness.cli.output import emit_json, note, print_table, size_text
@@ -16,7 +16,8 @@ from likeness.errors import QueryError
 from likeness.runtime import SHIPPED_ENCODER, Runtime
 from likeness.settings import Settings
 from search.opening import open_searcher
-from search.request import NEGATIVE_WEIGHT, IdTerm, ImageTerm, SearchRequest, Term, TextTerm
+from search.request import NEGATIVE_WEIGHT, Crop, IdTerm, ImageTerm, SearchRequest, Term, TextTerm
+from search.rerank.registry import parse_chain
 from search.response import SearchHit, SearchResponse
 
 _WEIGHTED = re.compile(r"^(?P<value>.*)\^(?P<weight>-?\d+(?:\.\d+)?)$", re.DOTALL)
@@ -35,6 +36,26 @@ _WEIGHTED = re.compile(r"^(?P<value>.*)\^(?P<weight>-?\d+(?:\.\d+)?)$", re.DOTAL
 @click.option(
     "--encoder", "space", metavar="NAME", help="Ask this space; default: the fitting one."
 )
+@click.option(
+    "--rerank",
+    default="none",
+    metavar="NAMES",
+    help="Re-rankers in order, e.g. qe,kreciprocal (docs/reranking.md); default: none.",
+)
+@click.option(
+    "--max-false",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="P",
+    help="Only hits so good that a search without a match gets one with chance P at most, "
+    "e.g. 0.01; for pictures.",
+)
+@click.option(
+    "--crop",
+    metavar="L,T,R,B",
+    help="The part of the --image pictures that counts, as shares of their sides: 0,0,0.5,1 is "
+    "the left half.",
+)
+@click.option("--after", metavar="CURSOR", help="The next page: next_cursor of the one before.")
 @click.option("--paths", is_flag=True, help="Paths only, one a line, best first.")
 @click.option(
     "--sheet",
@@ -59,6 +80,10 @@ def search(
     k: int,
     offset: int,
     space: str | None,
+    rerank: str,
+    max_false: float | None,
+    crop: str | None,
+    after: str | None,
     paths: bool,
     sheet: Path | None,
     where: str | None,
@@ -75,12 +100,27 @@ def search(
     all_texts = ([" ".join(words)] if words else []) + list(texts)
     for sign, given in ((1.0, all_texts), (NEGATIVE_WEIGHT, not_texts)):
         terms += [TextTerm(value, weight) for value, weight in _weighted(given, sign)]
-    for sign, given in ((1.0, images), (NEGATIVE_WEIGHT, not_images)):
-        terms += [_image_term(value, weight, limits) for value, weight in _weighted(given, sign)]
+    for sign, given, box in ((1.0, images, _crop(crop)), (NEGATIVE_WEIGHT, not_images, None)):
+        terms += [
+            _image_term(value, weight, limits, box) for value, weight in _weighted(given, sign)
+        ]
     for sign, given in ((1.0, ids), (NEGATIVE_WEIGHT, not_ids)):
         terms += [IdTerm(_image_id(value), weight) for value, weight in _weighted(given, sign)]
-    request = SearchRequest(tuple(terms), k=k, offset=offset, where=where, space=space)
-    with Runtime(settings) as runtime, open_searcher(runtime) as searcher:
+    request = SearchRequest(
+        tuple(terms),
+        k=k,
+        offset=offset,
+        after=after,
+        where=where,
+        space=space,
+        rerank=parse_chain(rerank),
+        max_false=max_false,
+    )
+    with (
+        UriReader(limits) as reader,
+        Runtime(settings) as runtime,
+        open_searcher(runtime, read_uri=reader.read) as searcher,
+    ):
         response = searcher.search(collection, request)
         if sheet is not None:
             sheet.write_bytes(search_sheet(runtime, request, response, limits))
@@ -119,11 +159,23 @@ def _image_id(value: str) -> int:
         ) from None
 
 
-def _image_term(value: str, weight: float, limits: SourceLimits) -> ImageTerm:
+def _crop(text: str | None) -> Crop | None:
+    if text is None:
+        return None
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        raise QueryError(
+            f"--crop {text}: it is four numbers, left, top, right, bottom, such as 0,0,0.5,1"
+        ) from None
+    return left, top, right, bottom
+
+
+def _image_term(value: str, weight: float, limits: SourceLimits, crop: Crop | None) -> ImageTerm:
     uri = value
     if not value.startswith(("http://", "https://")):
         uri = file_uri(Path(value).expanduser().absolute())
-    return ImageTerm(read_uri(uri, limits=limits), value, weight)
+    return ImageTerm(read_uri(uri, limits=limits), value, weight, crop)
 
 
 def _print(response: SearchResponse) -> None:
@@ -133,7 +185,7 @@ def _print(response: SearchResponse) -> None:
         click.echo(f"no image matches ({response.searched:,} in {response.collection})")
         return
     print_table(
-        ("", "score", "id", "path", "pixels", "taken", "size"),
+        ("", "score", "p", "id", "path", "pixels", "taken", "size"),
         [_row(hit) for hit in response.hits],
     )
 
@@ -143,6 +195,7 @@ def _row(hit: SearchHit) -> tuple[object, ...]:
     return (
         hit.rank,
         f"{hit.score:.3f}",
+        "" if hit.p is None else f"{hit.p:.2g}",
         hit.image_id,
         hit.image.path,
         f"{facts.width}×{facts.height}" if facts else "",
