@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from likeness.types import RgbImage
 
-_SIDE = 288
-_KEYPOINTS = 300
+_SIDE = 224
+_KEYPOINTS = 260
 _PLAIN_SIDE = 32
 _RATIO = 0.86
 _RANSAC_PX = 4.0
@@ -41,7 +41,7 @@ Affine = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What of a picture is compared. grey: uint8 [h, w], longer side at most 288.
+    """What of a picture is compared. grey: uint8 [h, w], longer side at most 224.
 
     points: float32 [m, 2] pixels of grey; descriptors: float32 [m, 128], L2 norm 1.
     plain: float32 [32, 32], the whole frame squashed, mean 0 and norm 1 (0 when it is blank).
