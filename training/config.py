@@ -17,10 +17,13 @@ Section = TypeVar("Section")
 class DataConfig:
     """photos: folders of images, or of WebDataset shards (`.tar`), or shards themselves.
     held_out: photos set aside to measure on; never trained on, chosen by a hash of their name.
-    exclude: shards or folders below `photos` whose file name matches one of these patterns."""
+    collages: share of the views that show four photos at once; helps where the photos are
+    smaller than the input. exclude: shards or folders below `photos` whose file name matches
+    one of these patterns."""
 
     photos: tuple[Path, ...] = ()
     held_out: int = 500
+    collages: float = 0.0
     exclude: tuple[str, ...] = ("*-dev.tar",)
     workers: int = 2
 
@@ -38,13 +41,18 @@ class TeacherConfig:
 @dataclass(frozen=True, slots=True)
 class StudentConfig:
     """init: `teacher` copies every tensor that fits (TinyCLIP, Wu et al. 2023; weight selection,
-    Xu et al. 2024), `scratch` draws them at random. depth: blocks kept, evenly spaced over the
-    teacher's. input_size: pixels. copy_dim: dimension of the vector for copies."""
+    Xu et al. 2024), `scratch` draws them at random, `run` takes the average of an earlier run
+    (folder `run`), of which the share `blend` is replaced by the teacher's own weights (WiSE-FT,
+    Wortsman et al. 2022: what fine-tuning gains without what it forgets). depth:
+    blocks kept, evenly spaced over the teacher's. input_size: pixels. copy_dim: dimension of
+    the vector for copies."""
 
     architecture: str = "vit_tiny_patch16_224"
     input_size: int = 160
     depth: int = 12
-    init: Literal["teacher", "scratch"] = "teacher"
+    init: Literal["teacher", "scratch", "run"] = "teacher"
+    run: Path = Path("unset")
+    blend: float = 0.0
     copy_dim: int = 256
 
 

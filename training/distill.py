@@ -142,7 +142,7 @@ class Distillation:
         schedule, workers = self.config.schedule, self.config.data.workers
         batch_size = min(schedule.batch_size, len(self.photos))
         return DataLoader(
-            ViewDataset(self.photos, self.sizes, schedule.seed),
+            ViewDataset(self.photos, self.sizes, schedule.seed, self.config.data.collages),
             batch_sampler=EpochSampler(len(self.photos), batch_size, schedule.seed, self.step),
             num_workers=workers,
             persistent_workers=workers > 0,

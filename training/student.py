@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from likeness.encoders.tiny.network import NetworkConfig, TinyNetwork, fit_weights
 from likeness.errors import SettingsError
+from training.checkpoint import load_checkpoint
 from training.config import StudentConfig
 
 
@@ -29,7 +30,7 @@ def make_student(
     )
     nn.init.orthogonal_(network.copy_head.weight)
     nn.init.zeros_(network.copy_head.bias)
-    if config.init == "teacher":
+    if config.init != "scratch":
         patch = int(network.backbone.patch_embed.patch_size[0])
         fitted = fit_weights(teacher_weights, config.input_size, patch, config.depth)
         try:
@@ -39,4 +40,12 @@ def make_student(
                 f"a student {config.architecture} cannot inherit the teacher's weights ({error}); "
                 'give it the teacher\'s width and patch size, or set student.init = "scratch"'
             ) from error
+    if config.init == "run":
+        earlier = load_checkpoint(config.run)
+        if earlier is None:
+            raise SettingsError(f"student.run = {config.run} holds no checkpoint to start from")
+        inherited = {name: t.clone() for name, t in network.state_dict().items()}
+        network.load_state_dict(earlier["average"])
+        for name, weight in network.backbone.state_dict().items():
+            weight.lerp_(inherited[f"backbone.{name}"], config.blend)
     return network

@@ -30,12 +30,19 @@ class ViewSizes:
 class ViewDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Per photo: (crop for the teacher, the same crop for the student, edited copy), uint8.
 
+    collages: share of items that show four photos side by side instead of one. Small training
+    photos, enlarged, are blurred; a collage is as sharp as the large photos that are met later,
+    and matching the teacher's answers asks for no photo that makes sense (Beyer et al. 2022,
+    sec. 4.3, distils on unrelated images).
+
     Item (epoch, index): the randomness depends on seed, epoch and index only, so that a resumed
     run sees what the undisturbed one would have seen.
     """
 
-    def __init__(self, photos: Sequence[Photo], sizes: ViewSizes, seed: int) -> None:
-        self.photos, self.sizes, self.seed = photos, sizes, seed
+    def __init__(
+        self, photos: Sequence[Photo], sizes: ViewSizes, seed: int, collages: float = 0.0
+    ) -> None:
+        self.photos, self.sizes, self.seed, self.collages = photos, sizes, seed, collages
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -43,7 +50,11 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         epoch, index = item
         rng = random.Random(f"{self.seed}/{epoch}/{index}")
-        return photo_views(self.photos[index].image(), self.sizes, rng)
+        photo = self.photos[index].image()
+        if rng.random() < self.collages:
+            others = [self.photos[rng.randrange(len(self.photos))].image() for _ in range(3)]
+            photo = collage([photo, *others], rng)
+        return photo_views(photo, self.sizes, rng)
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -81,6 +92,21 @@ def photo_views(
         to_pixels(square, sizes.student),
         to_pixels(square_copy, sizes.student),
     )
+
+
+def collage(photos: Sequence[Image.Image], rng: random.Random) -> Image.Image:
+    """Four photos in two rows, at their own scale: each a random window of 60 to 100 %."""
+    side = min(min(photo.size) for photo in photos)
+    canvas = Image.new("RGB", (2 * side, 2 * side))
+    for place, photo in enumerate(photos):
+        window = max(8, round(side * math.sqrt(rng.uniform(0.6, 1.0))))
+        left = rng.randint(0, photo.width - window)
+        top = rng.randint(0, photo.height - window)
+        part = photo.crop((left, top, left + window, top + window))
+        if window != side:
+            part = part.resize((side, side), BICUBIC)
+        canvas.paste(part, (place % 2 * side, place // 2 * side))
+    return canvas
 
 
 def altered(image: Image.Image, rng: random.Random) -> Image.Image:

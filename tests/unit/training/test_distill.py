@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from likeness.encoders.tiny.network import build_vit, fit_weights
 from likeness.errors import SettingsError, SourceError
@@ -25,7 +25,7 @@ from training.config import (
     StudentConfig,
     TeacherConfig,
 )
-from training.distill import run
+from training.distill import Distillation, run
 from training.publish import averaged_student
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,6 +78,29 @@ def test_a_student_of_another_shape_cannot_inherit(config: DistillConfig) -> Non
     wider = replace(config.student, architecture="vit_tiny_patch16_224")
     with pytest.raises(SettingsError, match=r'student\.init = "scratch"'):
         run(replace(config, student=wider), **QUIET)
+
+
+def test_a_second_run_starts_from_the_first_blended_with_the_teacher(
+    config: DistillConfig,
+) -> None:
+    run(config, **QUIET)
+    student = replace(config.student, init="run", run=config.output, blend=0.25)
+    second = Distillation(
+        replace(config, student=student, output=config.output.with_name("second")), lambda _: None
+    )
+    first = averaged_student(config.output).state_dict()
+    teacher = fit_weights(load_file(config.teacher.weights), 48, 16, 6)
+    for name, weight in second.student.state_dict().items():
+        wanted = first[name]
+        if name.startswith("backbone."):
+            wanted = 0.75 * wanted + 0.25 * teacher[name.removeprefix("backbone.")]
+        assert torch.allclose(weight, wanted, atol=1e-6), name
+
+
+def test_starting_from_a_run_that_is_not_there_is_an_error(config: DistillConfig) -> None:
+    student = replace(config.student, init="run", run=config.output.with_name("absent"))
+    with pytest.raises(SettingsError, match="absent holds no checkpoint"):
+        run(replace(config, student=student), **QUIET)
 
 
 def test_a_finished_run_is_not_trained_further(config: DistillConfig) -> None:
