@@ -86,6 +86,74 @@ class Settings(BaseSettings):
         default=2.0, gt=0, description="An image waits no longer than this for its transaction."
     )
 
+    host: str = Field(default="127.0.0.1", description="Address that `likeness serve` listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    insecure: bool = Field(
+        default=False,
+        description="Serve without API keys, on any address: whoever can reach it may do all.",
+    )
+    fetch_urls: bool = Field(
+        default=False,
+        description="Let callers of the API name images by http(s) URL, which the server fetches.",
+    )
+    max_body: int = Field(
+        default=256 * 2**20, ge=1024, description="Larger request bodies are refused."
+    )
+    max_items: int = Field(
+        default=256, ge=1, le=10_000, description="Images of one request, at most."
+    )
+    max_queries: int = Field(
+        default=64, ge=1, le=1024, description="Questions of one request, at most."
+    )
+    max_terms: int = Field(default=32, ge=1, le=1024, description="Terms of one question, at most.")
+    max_text: int = Field(
+        default=2000, ge=1, description="Longer words of a question are refused, in characters."
+    )
+    max_k: int = Field(default=1000, ge=1, description="Answers of one question, at most.")
+    max_offset: int = Field(
+        default=100_000, ge=0, description="Answers that may be skipped; cursors go deeper."
+    )
+    request_timeout_s: float = Field(
+        default=30.0, gt=0, description="A request that takes longer is answered with an error."
+    )
+    batch_wait_s: float = Field(
+        default=0.004,
+        ge=0,
+        le=1,
+        description="A question waits at most this long for others to be encoded with it.",
+    )
+    batch_queries: int = Field(
+        default=64, ge=1, le=1024, description="Questions that are encoded together, at most."
+    )
+    thumbnail_cache: int = Field(
+        default=2 * 2**30, ge=0, description="Thumbnails kept on disk; the oldest go first."
+    )
+
+    index: Literal["auto", "exact", "compressed", "ivf", "milvus"] = Field(
+        default="auto", description="Kind of index; auto: from measured speed and the budget below."
+    )
+    index_latency_ms: float = Field(
+        default=5.0,
+        gt=0,
+        description="What one query of the index may take before it is compressed.",
+    )
+    index_memory: int = Field(
+        default=4 * 2**30,
+        ge=1,
+        description="Vectors that are scanned exactly take no more than this.",
+    )
+    index_recall: float = Field(
+        default=0.98,
+        gt=0,
+        le=1,
+        description="An index that finds fewer of the nearest is tuned, or built as another kind.",
+    )
+    index_url: str = Field(
+        default="",
+        description="Server of the index kind milvus: milvus://HOST:19530, or milvus:PATH.db for "
+        "milvus-lite in this process; empty: indexes are files in the home.",
+    )
+
     @property
     def catalog_url(self) -> str:
         return self.database_url or f"sqlite:///{self.home / 'catalog.sqlite3'}"
@@ -93,6 +161,14 @@ class Settings(BaseSettings):
     @property
     def index_root(self) -> Path:
         return self.home / "index"
+
+    @property
+    def uploads_root(self) -> Path:
+        return self.home / "uploads"
+
+    @property
+    def thumbnails_root(self) -> Path:
+        return self.home / "thumbnails"
 
     @classmethod
     def settings_customise_sources(

@@ -83,6 +83,11 @@ class ApiKeys:
             statement = select(ApiKeyRow.id).where(ApiKeyRow.revoked_at.is_(None)).limit(1)
             return connection.execute(statement).one_or_none() is not None
 
+    def any(self) -> bool:
+        """Whether there ever was a key: then the service stays closed to those without one."""
+        with reading(self._engine) as connection:
+            return connection.execute(select(ApiKeyRow.id).limit(1)).one_or_none() is not None
+
     def revoke(self, public_id: str) -> ApiKey:
         """The key opens nothing any more. Raises KeyNotFound."""
         with writing(self._engine) as connection:

@@ -1,0 +1,195 @@
+"""Questions that arrive together are answered together: one pass of the encoder, one of the index.
+
+The event loop collects; threads work. While all lanes are busy, questions gather by themselves. A
+question that finds a free lane leaves at once when it has been alone of late, and otherwise waits
+for company, never longer than `wait_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from api.errors import Busy, TookTooLong
+from likeness.errors import LikenessError
+from search.request import SearchRequest
+from search.response import SearchResponse
+
+SearchMany = Callable[[str, Sequence[SearchRequest]], list[SearchResponse]]
+
+_LANES = 2
+"""One encodes while the other asks index and catalog; an encoder works for one at a time."""
+
+_MOST_WAITING = 2048
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    collection: str
+    request: SearchRequest
+    answer: asyncio.Future[SearchResponse]
+    begun: bool = field(default=False)
+
+
+class SearchBatcher:
+    """Answers single questions by `search_many`. Belongs to one event loop; close it there.
+
+    An answer, or an error, is the same as if its question had come alone. observe: told the size
+    of each batch.
+    """
+
+    def __init__(
+        self,
+        search_many: SearchMany,
+        *,
+        wait_s: float,
+        most: int,
+        timeout_s: float,
+        observe: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._search_many, self._observe = search_many, observe
+        self._wait_s, self._most, self._timeout_s = wait_s, most, timeout_s
+        self._queue: deque[_Waiting] = deque()
+        self._free = _LANES
+        self._company = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._lanes = ThreadPoolExecutor(_LANES, "search")
+        # Re-ranking may take seconds; what does not must not wait behind it.
+        self._slow = ThreadPoolExecutor(_LANES, "rerank")
+
+    @property
+    def waiting(self) -> int:
+        """Questions that no lane has taken yet."""
+        return len(self._queue)
+
+    async def search(self, collection: str, request: SearchRequest) -> SearchResponse:
+        """The answer. Raises as `Searcher.search` does, Busy, and TookTooLong."""
+        if len(self._queue) >= _MOST_WAITING:
+            raise Busy(f"{_MOST_WAITING} questions wait already; ask again in a moment")
+        answer = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(collection, request, answer)
+        if request.rerank:
+            self._run_slow(waiting)
+        else:
+            self._queue.append(waiting)
+            self._consider()
+        try:
+            return await asyncio.wait_for(answer, self._timeout_s)
+        except TimeoutError:
+            if waiting.begun:
+                raise TookTooLong(
+                    f"the answer took longer than {self._timeout_s:g} s; ask for fewer answers, "
+                    "candidates or re-rankers"
+                ) from None
+            raise Busy(
+                f"the question waited {self._timeout_s:g} s for its turn; ask again in a while"
+            ) from None
+
+    async def close(self) -> None:
+        """Wait for what is being worked on; what waits is dropped."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._queue:
+            self._queue.popleft().answer.cancel()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._lanes.shutdown)
+        await loop.run_in_executor(None, self._slow.shutdown)
+
+    def _consider(self) -> None:
+        """Send a batch off if a lane is free and waiting longer brings nothing."""
+        if not self._free or not self._queue:
+            return
+        full = len(self._queue) >= self._most
+        if full or not self._wait_s or not self._company:
+            self._send()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        if self._free and self._queue:
+            self._send()
+
+    def _send(self) -> None:
+        """The oldest question and those of its collection leave together."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        collection = self._queue[0].collection
+        batch: list[_Waiting] = []
+        rest: deque[_Waiting] = deque()
+        while self._queue:
+            waiting = self._queue.popleft()
+            if waiting.answer.done():  # its asker has left
+                continue
+            if waiting.collection == collection and len(batch) < self._most:
+                batch.append(waiting)
+            else:
+                rest.append(waiting)
+        self._queue = rest
+        if not batch:
+            self._consider()
+            return
+        self._free -= 1
+        self._company = len(batch) > 1 or self._free < _LANES - 1
+        for waiting in batch:
+            waiting.begun = True
+        self._observe(len(batch))
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._lanes, self._answers, batch)
+        done.add_done_callback(lambda answers: self._returned(batch, answers))
+
+    def _returned(
+        self, batch: list[_Waiting], done: asyncio.Future[list[SearchResponse | Exception]]
+    ) -> None:
+        self._free += 1
+        _deliver(batch, done)
+        if self._queue:  # they have waited while the lanes were busy
+            self._send()
+
+    def _run_slow(self, waiting: _Waiting) -> None:
+        def work() -> list[SearchResponse | Exception]:
+            waiting.begun = True
+            if waiting.answer.done():
+                return [TookTooLong("the asker has left")]
+            return self._answers([waiting])
+
+        done = asyncio.get_running_loop().run_in_executor(self._slow, work)
+        done.add_done_callback(lambda answers: _deliver([waiting], answers))
+
+    def _answers(self, batch: Sequence[_Waiting]) -> list[SearchResponse | Exception]:
+        """In a thread: all at once; one by one when one of them cannot be answered."""
+        collection = batch[0].collection
+        try:
+            return list(self._search_many(collection, [waiting.request for waiting in batch]))
+        except LikenessError as error:
+            if len(batch) == 1:
+                return [error]
+        answers: list[SearchResponse | Exception] = []
+        for waiting in batch:
+            try:
+                answers += self._search_many(collection, [waiting.request])
+            except Exception as error:  # noqa: BLE001 - each asker gets what is theirs
+                answers.append(error)
+        return answers
+
+
+def _deliver(
+    batch: Sequence[_Waiting], done: asyncio.Future[list[SearchResponse | Exception]]
+) -> None:
+    error = None if done.cancelled() else done.exception()
+    answers: Sequence[SearchResponse | BaseException]
+    if done.cancelled() or error is not None:
+        answers = [error or Busy("the service is stopping")] * len(batch)
+    else:
+        answers = done.result()
+    for waiting, answer in zip(batch, answers, strict=True):
+        if waiting.answer.done():
+            continue
+        if isinstance(answer, BaseException):
+            waiting.answer.set_exception(answer)
+        else:
+            waiting.answer.set_result(answer)

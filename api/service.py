@@ -1,0 +1,147 @@
+"""The live objects behind the routes, and the few things that routes do with them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from api.batching import SearchBatcher
+from api.encoders import WarmEncoders
+from api.metrics import Metrics
+from api.pictures import Pictures
+from likeness.catalog import Catalog
+from likeness.catalog.records import Collection, ImageRow, SpaceState
+from likeness.catalog.serving.jobs import Jobs
+from likeness.catalog.serving.keys import ApiKeys
+from likeness.errors import CatalogError, ImageNotFound, LikenessError, UnreadableSource
+from likeness.runtime import Runtime
+from search.graph.reading import StoredGraphs
+from search.request import SearchRequest
+from search.response import SearchResponse
+from search.service import Searcher
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """What one app serves from. Opened and closed within the app's event loop."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.settings = runtime.settings
+        self.catalog: Catalog = runtime.catalog
+        self.metrics = Metrics()
+        self.jobs, self.keys = Jobs(self.catalog), ApiKeys(self.catalog)
+        self.pictures = Pictures(runtime)
+        self.encoders = WarmEncoders(runtime)
+        self.searcher = Searcher(
+            self.catalog,
+            index_dir=runtime.index_dir,
+            encoder_of=self.encoders.of,
+            load_image=self.pictures.load,
+            read_image=self._bytes_for_reranking,
+            graph_of=StoredGraphs(runtime.index_dir).of,
+        )
+        self.batcher = SearchBatcher(
+            self._search_many,
+            wait_s=self.settings.batch_wait_s,
+            most=self.settings.batch_queries,
+            timeout_s=self.settings.request_timeout_s,
+            observe=self.metrics.batch_sizes.observe,
+        )
+        self.metrics.waiting.set_function(lambda: self.batcher.waiting)
+        self.trouble: str | None = "indexes and encoders are being loaded"
+        self._warming = threading.Thread(target=self._warm, name="warm-up", daemon=True)
+
+    def start(self) -> None:
+        """Load indexes and encoders beside, so that the service answers /healthz meanwhile."""
+        self._warming.start()
+
+    async def wait_until_ready(self) -> None:
+        """For tests and benchmarks; `trouble` says how it went."""
+        await asyncio.get_running_loop().run_in_executor(None, self._warming.join)
+
+    async def close(self) -> None:
+        await self.batcher.close()
+        await run_in_threadpool(self._close)
+
+    def _close(self) -> None:
+        if self._warming.ident is not None:
+            self._warming.join()
+        self.searcher.close()
+        self.pictures.close()
+
+    # ---------------------------------------------------------------- what routes ask for
+
+    async def search(self, collection: str, request: SearchRequest) -> SearchResponse:
+        """The answer, together with other questions that are here. Raises as Searcher does."""
+        response = await self.batcher.search(collection, request)
+        for stage, ms in response.timings_ms.items():
+            self.metrics.stage_seconds.labels(stage).observe(ms / 1000)
+        return response
+
+    def collection(self, name: str) -> Collection:
+        """Raises CollectionNotFound."""
+        return self.catalog.collection(name)
+
+    def image(self, collection: str, image_id: int) -> ImageRow:
+        """Whatever its state. Raises CollectionNotFound, ImageNotFound."""
+        known = self.collection(collection)
+        row = self.catalog.images(known.id, [image_id]).get(image_id)
+        if row is None:
+            raise ImageNotFound(image_id, collection)
+        return row
+
+    # ---------------------------------------------------------------- inside
+
+    def _search_many(
+        self, collection: str, requests: Sequence[SearchRequest]
+    ) -> list[SearchResponse]:
+        return self.searcher.search_many(collection, requests)
+
+    def _bytes_for_reranking(self, row: ImageRow) -> bytes:
+        try:
+            return self.pictures.original(row)
+        except LikenessError as error:
+            raise UnreadableSource(row.path, str(error)) from error
+
+    def _warm(self) -> None:
+        try:
+            self.pictures.warm()
+            for summary in self.catalog.collections():
+                for each in summary.spaces:
+                    if each.space.state is SpaceState.ACTIVE:
+                        self.encoders.warm(each.space)
+                        self.searcher.reader(each.space).view()
+        except LikenessError as error:
+            self.trouble = str(error)
+            log.exception("the service is not ready")
+        except Exception as error:  # a thread's edge: recorded, and shown by /readyz
+            self.trouble = f"{type(error).__name__}: {error}"
+            log.exception("the service is not ready")
+        else:
+            self.trouble = None
+            self.metrics.ready.set(1)
+
+    def check_catalog(self) -> str | None:
+        """What keeps the database from answering, or None."""
+        try:
+            self.catalog.collections()
+        except CatalogError as error:
+            return str(error)
+        return None
+
+
+def service_of(request: Request) -> Service:
+    """The service of the app that this request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+TheService = Annotated[Service, Depends(service_of)]
