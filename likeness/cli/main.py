@@ -30,7 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("likeness.cli.models", "List the encoders and recommend one."),
     "remove": ("likeness.cli.remove", "Take images out of a collection; files stay untouched."),
     "reindex": ("likeness.cli.reindex", "Rebuild indexes, retry failures, add an encoder."),
+    "migrate": ("likeness.cli.migrate", "Change the encoder while the present one answers."),
     "eval": ("likeness.cli.eval", "Measure retrieval on images whose right answers are known."),
+    "serve": ("likeness.cli.serve", "Serve the HTTP API and the web page."),
+    "keys": ("likeness.cli.keys", "Make, list and revoke keys of the HTTP API."),
     "distill": ("likeness.cli.distill", "Train a small encoder from a larger one on your photos."),
 }
 

@@ -234,13 +234,14 @@ def _imported(packages: tuple[str, ...]) -> set[str]:
 
 
 def test_what_the_packages_import_is_what_pyproject_asks_for() -> None:
-    """psycopg is named in URLs only; torchvision is what timm's and open_clip's transforms need."""
+    """psycopg is named in URLs only; torchvision is what timm's and open_clip's transforms need,
+    python-multipart what Starlette reads forms with."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     texts = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
     asked = {_canonical(re.split(r"[^\w.-]", text)[0]) for text in texts}
     imported = _imported((*PACKAGES, "training"))
     assert imported - asked == set(), "imported, but not asked for"
-    assert asked - imported == {"psycopg", "torchvision"}, "asked for, but not imported"
+    assert asked - imported == {"psycopg", "python-multipart", "torchvision"}, "asked for, but not imported"
 
 
 def _canonical(name: str) -> str:
