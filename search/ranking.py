@@ -125,15 +125,11 @@ def _fused(
             certain = len(ids)
         else:
             answers = [
-                (ids, _evidence(part, scores))
+                _evidence_of_all(part, everyone, ids, scores)
                 for part, (ids, scores) in zip(parts, known, strict=True)
             ]
             ids, fused = evidence_fusion(answers, [1.0] * len(parts))
-            bars = [
-                -np.inf if part.whole else float(_evidence(part, part.scores[-1:])[0])
-                for part in parts
-            ]
-            certain = int((fused >= sum(bars)).sum())
+            certain = int((fused >= sum(_bar(part) for part in parts)).sum())
         if certain >= needed or depth >= _DEEPEST or all(part.whole for part in parts):
             break
         depth = min(2 * depth, _DEEPEST)
@@ -161,6 +157,29 @@ def _evidence(part: Part, scores: Scores) -> Scores:
         raise ValueError("a space without a distribution has no evidence")
     evidence = part.model.evidence(part.query[np.newaxis], scores[np.newaxis], part.searched)
     return evidence.reshape(-1)
+
+
+def _evidence_of_all(
+    part: Part, everyone: ImageIds, ids: ImageIds, scores: Scores
+) -> tuple[ImageIds, Scores]:
+    """Evidence for everyone; an image that the space does not hold yet counts as ordinary.
+
+    ids, scores: what the space says, of images that may not be in everyone.
+    """
+    if part.model is None:
+        raise ValueError("a space without a distribution has no evidence")
+    evidence = np.full(len(everyone), part.model.ordinary(part.searched), dtype=np.float32)
+    asked = np.isin(ids, everyone)
+    evidence[np.searchsorted(everyone, ids[asked])] = _evidence(part, scores[asked])
+    return everyone, evidence
+
+
+def _bar(part: Part) -> float:
+    """More evidence than this space has no image for that was not fetched."""
+    if part.whole or part.model is None:
+        return -np.inf
+    weakest = float(_evidence(part, part.scores[-1:])[0])
+    return max(weakest, part.model.ordinary(part.searched))
 
 
 def _joint_chance(

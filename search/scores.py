@@ -75,6 +75,11 @@ class FalseMatchModel:
         )
         return evidence
 
+    def ordinary(self, searched: int) -> float:
+        """The evidence of an image that scores as the background does on average."""
+        growth = np.log(max(searched, 1) / (len(self.background) - 1))
+        return float(-self.location / self.scale - growth)
+
     def least_cosine(
         self, queries: Embeddings, max_false: float, searched: int
     ) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.rerank.interface import Context, Scores, Shortlist
+from search.rerank.interface import Context, Shortlist
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Diversity:
         picked before; that value is its score."""
         if len(candidates) == 0:
             return candidates
-        worth = np.float32(self.relevance) * _as_cosines(candidates)
+        worth = np.float32(self.relevance) * candidates.scores_as_cosines()
         likeness = np.float32(1 - self.relevance) * (candidates.vectors @ candidates.vectors.T)
         nearest = np.full(len(candidates), -np.float32(1 - self.relevance))
         picked = np.empty(len(candidates), dtype=np.int64)
@@ -36,18 +36,3 @@ class Diversity:
         result = np.empty_like(scores)
         result[picked] = scores
         return candidates.ordered_by(result)
-
-
-def _as_cosines(candidates: Shortlist) -> Scores:
-    """Scores brought to the range of the cosines with the query, in the same order.
-
-    Relevance and likeness are subtracted, so they must be on one scale; after a re-ranker with a
-    scale of its own they are not. Scores that are cosines stay what they are.
-    """
-    cosines = candidates.vectors @ candidates.query
-    lowest, highest = float(candidates.scores.min()), float(candidates.scores.max())
-    if highest <= lowest:
-        return np.full(len(candidates), cosines.mean(), dtype=np.float32)
-    low, high = float(cosines.min()), float(cosines.max())
-    share = (candidates.scores - np.float32(lowest)) / np.float32(highest - lowest)
-    return (low + (high - low) * share).astype(np.float32)

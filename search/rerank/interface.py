@@ -43,6 +43,23 @@ class Shortlist:
             vectors=self.vectors[order],
         )
 
+    def scores_as_cosines(self) -> Scores:
+        """Scores brought to the range of the cosines with the query, in the same order.
+
+        For re-rankers that add to the scores or subtract from them: after one with a scale of its
+        own, or a fusion of spaces, they are no cosines. Those that are stay what they are.
+        """
+        if len(self) == 0:
+            return self.scores
+        cosines = self.vectors @ self.query
+        lowest, highest = float(self.scores.min()), float(self.scores.max())
+        if highest <= lowest:
+            return np.full(len(self), cosines.mean(), dtype=np.float32)
+        low, high = float(cosines.min()), float(cosines.max())
+        share = (self.scores - np.float32(lowest)) / np.float32(highest - lowest)
+        scaled: Scores = (low + (high - low) * share).astype(np.float32)
+        return scaled
+
 
 def shortlist(
     query: npt.NDArray[np.floating], ids: ImageIds, vectors: npt.NDArray[np.floating]

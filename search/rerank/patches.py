@@ -27,8 +27,8 @@ class PatchVerification:
     verification: Verification = field(default_factory=Verification)
 
     def __call__(self, candidates: Shortlist, context: Context, /) -> Shortlist:
-        """Score by the score so far + weight * e / (e + saturation), e the gathered cosines of the
-        matches that obey one transform. Candidates that cannot be read keep their score.
+        """Score by the score so far, as a cosine, + weight * e / (e + saturation), e the gathered
+        cosines of the matches that obey one transform. Unreadable candidates gain nothing.
 
         Raises QueryError when the query is not an image or candidates' pixels are out of reach.
         """
@@ -43,7 +43,7 @@ class PatchVerification:
             if features is not None:
                 gathered = evidence(*verify_pair(query, features, self.verification))
                 gains[row] = self.weight * gathered / (gathered + self.saturation)
-        return candidates.ordered_by(candidates.scores + gains)
+        return candidates.ordered_by(candidates.scores_as_cosines() + gains)
 
 
 def verify_pair(

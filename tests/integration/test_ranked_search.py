@@ -294,6 +294,33 @@ def test_fusion_by_evidence_is_exact(two_spaces: Shelf, k: int) -> None:
     assert {hit.image_id: hit.score for hit in whole.hits} == scores, "cosines of the leading space"
 
 
+def test_an_image_that_a_space_does_not_hold_yet_counts_as_ordinary_there(
+    two_spaces: Shelf,
+) -> None:
+    """Stored before the second encoder was added: found by the first, at any depth alike."""
+    numbers = range(COUNT, COUNT + 30)
+    light = two_spaces.spaces[:1]
+    held, two_spaces.spaces = two_spaces.spaces, light
+    two_spaces.encoders = (LIGHT,)
+    two_spaces.store(numbers)
+    two_spaces.spaces, two_spaces.encoders = held, (LIGHT, COLOURS)
+    asked = ImageTerm(picture(COUNT + 7))
+    whole = two_spaces.numbers(asked, k=COUNT + 30)
+    assert len(whole) == COUNT + 30
+    assert whole.index(COUNT + 7) < 20
+    for k in (1, 30, 100):
+        assert two_spaces.numbers(asked, k=k) == whole[:k]
+
+
+def test_patches_count_in_a_fused_answer_too(two_spaces: Shelf) -> None:
+    spoiled = picture(30).copy()
+    spoiled[:20, :20] = picture(44)[:20, :20]
+    spoiled[20:, 20:] = picture(50)[20:, 20:]
+    answer = two_spaces.ask(ImageTerm(spoiled), rerank=("patches",), k=3)
+    assert len(answer.spaces) == 2
+    assert numbers_of(answer)[0] == 30
+
+
 def test_words_and_named_spaces_are_not_fused(two_spaces: Shelf) -> None:
     assert two_spaces.ask(TextTerm("red")).spaces == ("fake:colours",)
     assert two_spaces.ask(STRANGER, space="fake:light").spaces == ("fake:light",)
