@@ -2,6 +2,7 @@
 
     python -m benchmarks.scores false [--encoder NAME] [--data FOLDER] [--home FOLDER]
     python -m benchmarks.scores fusion [same]
+    python -m benchmarks.scores text [--encoder likeness:tiny]
 
 false: queries to which the collection holds nothing, and the share of them that still gets a hit
 with p at most what was asked. `photos`: one half against the other, eight times over (every photo
@@ -10,12 +11,17 @@ make neighbours of neighbours. Beside it the recall: cut and askew photos whose 
 under the cut.
 fusion: photos cut, seen askew and covered, R@1 and mean reciprocal rank by the encoder, by colour
 histograms as a second space, and by both fused.
+text: whether a query's scores should be normalised by its background before they are cut: first
+captions of `captions-dev` asked of half of its photos, their own among them or not. The area under
+the curve says how well the best score tells the two apart, as it is and normalised.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +58,7 @@ class Lab:
     queries: Embeddings
 
 
-def _lab(runtime: Runtime, encoder_name: str, data: Path, home: Path) -> Lab:
-    encoder = runtime.encoder(encoder_name)
+def _lab(runtime: Runtime, encoder: Encoder, data: Path, home: Path) -> Lab:
 
     def embed(files: Sequence[Path]) -> Embeddings:
         vectors, _ = embed_pictures(
@@ -119,6 +124,57 @@ def _false(lab: Lab) -> list[tuple[object, ...]]:
     ]
 
 
+def _captioned(data: Path) -> tuple[list[RgbImage], list[str]]:
+    """The photos of captions-dev and the first caption of each, by name."""
+    images: dict[str, RgbImage] = {}
+    captions: dict[str, str] = {}
+    with tarfile.open(data / "train_photos" / "captions-dev.tar") as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is None:
+                continue
+            key, _, suffix = member.name.rpartition(".")
+            if suffix == "txt":
+                captions[key] = file.read().decode().splitlines()[0]
+            else:
+                with Image.open(io.BytesIO(file.read())) as image:
+                    images[key] = np.asarray(image.convert("RGB"))
+    keys = sorted(images.keys() & captions.keys())
+    return [images[key] for key in keys], [captions[key] for key in keys]
+
+
+def _text(encoder: Encoder, data: Path) -> list[tuple[object, ...]]:
+    images, captions = _captioned(data)
+    photos, words = encoder.embed(images), encoder.embed_texts(captions)
+    plain, normalised, false = [], [], []
+    for repeat in range(_REPEATS):
+        order = np.random.default_rng(repeat).permutation(len(photos))
+        half, rest = order[: len(order) // 2], order[len(order) // 2 :]
+        model = _model(photos[half])
+        best = {
+            side: (words[side_rows] @ photos[half].T).max(axis=1, keepdims=True)
+            for side, side_rows in (("answered", half), ("unanswered", rest))
+        }
+        evidence = {
+            "answered": model.evidence(words[half], best["answered"], len(half)),
+            "unanswered": model.evidence(words[rest], best["unanswered"], len(half)),
+        }
+        plain.append(_area(best["answered"], best["unanswered"]))
+        normalised.append(_area(evidence["answered"], evidence["unanswered"]))
+        false.append(_best_chance(model, words[rest], photos[half]))
+    chances = np.concatenate(false)
+    return [
+        ("area under the curve, cosine", float(np.mean(plain)), "", "", ""),
+        ("area under the curve, normalised", float(np.mean(normalised)), "", "", ""),
+        ("false hits by the law of images", *(float((chances <= p).mean()) for p in _ASKED)),
+    ]
+
+
+def _area(answered: np.ndarray, unanswered: np.ndarray) -> float:
+    """The chance that an answered query's best score is above an unanswered one's."""
+    return float((answered.reshape(-1, 1) > unanswered.reshape(1, -1)).mean())
+
+
 def _fusion(lab: Lab) -> list[tuple[object, ...]]:
     colours = unit(np.stack([_colours(_pixels(path)) for path in lab.files]))
     asked = unit(np.stack([_colours(each.pixels) for each in lab.changed]))
@@ -168,25 +224,28 @@ def main(arguments: Sequence[str]) -> int:
     shared = Path(os.environ.get("LIKENESS_TEST_DATA") or root.parent / "shared" / "data")
     weights = shared / "weights" / "vit_tiny_patch16_224.safetensors"
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["false", "fusion"], default="false")
-    parser.add_argument("--encoder", default=f"timm:vit_tiny_patch16_224@{weights}")
+    parser.add_argument("what", nargs="?", choices=["false", "fusion", "text"], default="false")
+    parser.add_argument("--encoder", help="default: ViT-Tiny, and likeness:tiny for text")
     parser.add_argument("--data", type=Path, default=shared)
     parser.add_argument("--home", type=Path, default=root / ".benchmark-home")
     given = parser.parse_args(list(arguments))
+    fitting = "likeness:tiny" if given.what == "text" else f"timm:vit_tiny_patch16_224@{weights}"
     with Runtime(load_settings(home=given.home)) as runtime:
-        lab = _lab(runtime, given.encoder, given.data, given.home)
-        if given.what == "false":
-            columns: tuple[str, ...] = ("asked", *map(str, _ASKED))
-            rows = _false(lab)
+        encoder = runtime.encoder(given.encoder or fitting)
+        columns: tuple[str, ...] = ("asked", *map(str, _ASKED))
+        if given.what == "text":
+            rows = _text(encoder, given.data)
+        elif given.what == "false":
+            rows = _false(_lab(runtime, encoder, given.data, given.home))
         else:
             columns = ("order", *EDITS, "all R@1", "MRR")
-            rows = _fusion(lab)
-        name = f"{lab.encoder.spec.name.partition('@')[0]} {lab.encoder.fingerprint[:12]}"
+            rows = _fusion(_lab(runtime, encoder, given.data, given.home))
+        name = f"{encoder.spec.name.partition('@')[0]} {encoder.fingerprint[:12]}"
     print_table(columns, rows)
     write_result(
         f"scores-{given.what}",
         command=["python", "-m", "benchmarks.scores", given.what],
-        data="photos (1,000), clothing (3,068)",
+        data="captions-dev (456)" if given.what == "text" else "photos (1,000), clothing (3,068)",
         encoder=name,
         figures={str(row[0]): dict(zip(columns[1:], row[1:], strict=True)) for row in rows},
     )
