@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("likeness.cli.check", "Say whether an image is already there, before adding it."),
     "apply": ("likeness.cli.apply", "Carry out a plan of `duplicates --plan`; can be undone."),
     "undo": ("likeness.cli.undo", "Bring back what a plan took away."),
+    "cluster": ("likeness.cli.cluster", "Sort the collection into named, correctable clusters."),
     "images": ("likeness.cli.images", "List images and what is known of them."),
     "status": ("likeness.cli.status", "Show what there is, in which spaces, and how fresh."),
     "collections": ("likeness.cli.collections", "List, make and delete collections."),

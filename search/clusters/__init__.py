@@ -1,0 +1,1 @@
+"""A collection brought into order: clusters, their names, a hierarchy, a map."""
