@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine
 from likeness.catalog import changes, image_reads, snapshots, vector_reads
 from likeness.catalog import collections as collection_rows
 from likeness.catalog.commit.commit import commit_batch
-from likeness.catalog.engine import make_engine, parse_url, reading, writing
+from likeness.catalog.engine import make_engine, parse_url, reading, refresh_statistics, writing
 from likeness.catalog.migrate import migrate
 from likeness.catalog.records import (
     Batch,
@@ -32,6 +32,7 @@ from likeness.catalog.records import (
     KnownImage,
     SnapshotRow,
     Space,
+    SpaceState,
 )
 from likeness.catalog.vector_reads import ChunkReader
 from likeness.catalog.where import Where
@@ -118,8 +119,12 @@ class Catalog:
         fingerprint: str,
         dim: int,
         towers: frozenset[Tower],
+        state: SpaceState = SpaceState.ACTIVE,
     ) -> Space:
-        """The collection has a space of this fingerprint; the one that was there is returned."""
+        """The collection has a space of this fingerprint; the one that was there is returned.
+
+        state: of a new space; one that was there keeps its own.
+        """
         with writing(self._engine) as connection:
             return collection_rows.ensure_space(
                 connection,
@@ -128,12 +133,33 @@ class Catalog:
                 fingerprint=fingerprint,
                 dim=dim,
                 towers=towers,
+                state=state,
             )
 
     def spaces(self, collection_id: int) -> list[Space]:
         """The collection's spaces, oldest first."""
         with reading(self._engine) as connection:
             return collection_rows.spaces(connection, collection_id)
+
+    def switch_spaces(
+        self,
+        collection_id: int,
+        states: Mapping[int, SpaceState],
+        *,
+        expected: Mapping[int, SpaceState],
+    ) -> bool:
+        """Spaces get new states, all at once, if all those expected have theirs still.
+
+        states, expected: space id → state. Whether it was done. Raises CatalogError for a space
+        that the collection does not have.
+        """
+        with writing(self._engine) as connection:
+            return collection_rows.switch_spaces(connection, collection_id, states, expected)
+
+    def drop_space(self, space_id: int) -> None:
+        """A retired space's embeddings are gone for good. Raises CatalogError while it serves."""
+        with writing(self._engine) as connection:
+            collection_rows.drop_space(connection, space_id)
 
     # ---------------------------------------------------------------- for scans
 
@@ -178,7 +204,10 @@ class Catalog:
         nothing is written then.
         """
         with writing(self._engine) as connection:
-            return commit_batch(connection, collection_id, batch)
+            result = commit_batch(connection, collection_id, batch)
+        if len(result.skipped) < len(batch.items) and _is_power_of_four(result.revision):
+            refresh_statistics(self._engine)
+        return result
 
     def mark_gone(
         self, collection_id: int, image_ids: Iterable[int], *, reason_code: str | None = None
@@ -234,6 +263,12 @@ class Catalog:
             places, dead = vector_reads.changed_places(connection, space_id, revision, now)
             vectors = self._reader(connection, space_id).gather(connection, places)
         return Changes(now, np.ascontiguousarray(places[:, 0]), vectors, dead)
+
+    def count_changes(self, space_id: int, revision: int) -> tuple[int, int]:
+        """How many images `changes_since` would give as added and as dead; reads no vectors."""
+        with reading(self._engine) as connection:
+            now = vector_reads.revision_of(connection, space_id)
+            return vector_reads.count_changes(connection, space_id, revision, now)
 
     def stream_vectors(
         self,
@@ -374,3 +409,7 @@ class Catalog:
         """The snapshot's row is gone; its files are the caller's business."""
         with writing(self._engine) as connection:
             snapshots.forget(connection, space_id, name)
+
+
+def _is_power_of_four(revision: int) -> bool:
+    return revision.bit_count() == 1 and revision.bit_length() % 2 == 1
