@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from api import errors
 from api.access import Door, Doorkeeper
 from api.guard import BodyGuard, Counting
-from api.routes import collections, health, images, models, problems, search
+from api.routes import adding, collections, health, images, jobs, models, problems, search
 from api.schemas.basics import PROBLEM_RESPONSES, Problem
+from api.schemas.jobs import UrlsToAdd
 from api.schemas.search import Question, Questions
 from api.service import Service
 from likeness import __version__
@@ -29,11 +30,13 @@ _ROUTERS = (
     collections.router,
     search.router,
     images.router,
+    adding.router,
+    jobs.router,
     models.router,
     problems.router,
     health.router,
 )
-_BODIES = (Question, Questions)
+_BODIES = (Question, Questions, UrlsToAdd)
 
 
 def create_app(given: Settings | Runtime, *, hosts: frozenset[str] | None = None) -> FastAPI:

@@ -75,8 +75,12 @@ class Pictures:
 
     async def fetched(self, url: str) -> bytes:
         """The bytes behind a caller's URL. Raises UrlsAreOff, UnreadableSource, ImageTooLarge."""
+        return await run_in_threadpool(self.fetch, url)
+
+    def fetch(self, url: str) -> bytes:
+        """The same, for threads."""
         self.check_url(url)
-        return await run_in_threadpool(self._web.read, url)
+        return self._web.read(url)
 
     def check_url(self, url: str) -> None:
         """Raise for a URL that may not be fetched, before anything else is done."""

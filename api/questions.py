@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -31,7 +31,6 @@ from search.request import Crop, IdTerm, ImageTerm, SearchRequest, Term, TextTer
 _PARTS = 64
 _JSON_PART_BYTES = 4 * 2**20
 _QUESTION = TypeAdapter(Question)
-_ONE_OR_MANY: TypeAdapter[Question | Questions] = TypeAdapter(Question | Questions)
 
 
 class Uploads:
@@ -59,7 +58,7 @@ async def read_question(request: Request) -> tuple[Question | Questions, Uploads
     JSON; without that, its other parts are fields of the question. Uploads that no term names are
     terms of weight 1. Raises BadRequest, ValidationError.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_kind(request)
     if kind == "multipart/form-data":
         return await _read_form(request)
     if kind not in ("application/json", ""):
@@ -68,6 +67,11 @@ async def read_question(request: Request) -> tuple[Question | Questions, Uploads
     if is_many(body):
         return Questions.model_validate_json(body), Uploads()
     return _QUESTION.validate_json(body), Uploads()
+
+
+def content_kind(request: Request) -> str:
+    """The media type of a request's body, without parameters; empty when it says nothing."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def is_many(body: bytes) -> bool:
@@ -181,6 +185,3 @@ def over_limit(what: str, given: int, limit: int, remedy: str) -> None:
             f"{what}: {given:,} is more than the limit of {limit:,}; {remedy}",
             extra={"what": what, "given": given, "limit": limit},
         )
-
-
-__all__ = ["Uploads", "ValidationError", "over_limit", "read_question", "to_request"]

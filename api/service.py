@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.batching import SearchBatcher
 from api.encoders import WarmEncoders
+from api.ingest import Ingest
 from api.metrics import Metrics
 from api.pictures import Pictures
 from likeness.catalog import Catalog
@@ -40,6 +41,8 @@ class Service:
         self.jobs, self.keys = Jobs(self.catalog), ApiKeys(self.catalog)
         self.pictures = Pictures(runtime)
         self.encoders = WarmEncoders(runtime)
+        self.ingest = Ingest(runtime, self.pictures, self.jobs, self.metrics)
+        self.stopping = False
         self.searcher = Searcher(
             self.catalog,
             index_dir=runtime.index_dir,
@@ -68,12 +71,14 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(None, self._warming.join)
 
     async def close(self) -> None:
+        self.stopping = True
         await self.batcher.close()
         await run_in_threadpool(self._close)
 
     def _close(self) -> None:
         if self._warming.ident is not None:
             self._warming.join()
+        self.ingest.close()
         self.searcher.close()
         self.pictures.close()
 
@@ -114,6 +119,7 @@ class Service:
     def _warm(self) -> None:
         try:
             self.pictures.warm()
+            self.ingest.settle_lost_jobs()
             for summary in self.catalog.collections():
                 for each in summary.spaces:
                     if each.space.state is SpaceState.ACTIVE:

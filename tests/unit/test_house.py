@@ -93,7 +93,7 @@ def test_importing_every_module_opens_nothing_reads_no_environment_and_stays_sil
     """Audited in one new interpreter: no file written, no socket, no process, no LIKENESS_*."""
     code = f"""
 import importlib, json, os, sys, threading, warnings
-import open_clip, timm, torch  # before the audit: what third parties do on import is theirs
+import open_clip, prometheus_client, timm, torch  # before the audit: what third parties do on import is theirs
 warnings.filterwarnings("ignore", module=r"^(?!likeness|indexer|search|workers|api)")
 seen = []
 def audit(event, args):
@@ -235,13 +235,15 @@ def _imported(packages: tuple[str, ...]) -> set[str]:
 
 def test_what_the_packages_import_is_what_pyproject_asks_for() -> None:
     """psycopg is named in URLs only; torchvision is what timm's and open_clip's transforms need,
-    python-multipart what Starlette reads forms with."""
+    python-multipart what Starlette reads forms with, milvus-lite what pymilvus runs in-process."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *extras["cpu"], *extras["milvus"]]
     asked = {_canonical(re.split(r"[^\w.-]", text)[0]) for text in texts}
     imported = _imported((*PACKAGES, "training"))
     assert imported - asked == set(), "imported, but not asked for"
-    assert asked - imported == {"psycopg", "python-multipart", "torchvision"}, "asked for, but not imported"
+    indirect = {"psycopg", "python-multipart", "torchvision", "milvus-lite"}
+    assert asked - imported == indirect, "asked for, but not imported"
 
 
 def _canonical(name: str) -> str:
