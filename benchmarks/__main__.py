@@ -12,6 +12,7 @@ BENCHMARKS = {
     "clothing": "precision of class retrieval through the whole product",
     "rerank": "how long re-ranking 200 candidates takes, and on changed photos what it is worth",
     "scores": "false hits under the cut by p, fusion of two spaces, and words",
+    "catalog": "rows/s of the catalog's large operations, on SQLite and PostgreSQL",
     "tiny": "every bar of the model that ships, beside its teacher",
 }
 

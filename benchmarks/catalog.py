@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ from likeness.types import ImageFacts, StoredVectors, Tower
 from tests.services.postgres import PostgresServer, find_binaries
 
 BATCH = 1000
+RUNS = 3
+
+Figures = dict[str, float]
+"""rows_per_s: by the wall clock; cpu_us_per_row: of this process."""
 
 
 def main(arguments: list[str]) -> int:
@@ -64,8 +70,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def measure_catalog(url: str, n: int, dim: int) -> dict[str, dict[str, float]]:
-    figures: dict[str, dict[str, float]] = {}
+def measure_catalog(url: str, n: int, dim: int) -> dict[str, Figures]:
+    figures: dict[str, Figures] = {}
     with Catalog.open(url) as catalog:
         collection = catalog.create_collection("default")
         space = catalog.ensure_space(
@@ -76,7 +82,9 @@ def measure_catalog(url: str, n: int, dim: int) -> dict[str, dict[str, float]]:
             towers=frozenset({Tower.IMAGE}),
         )
         batches = list(made_up(space, n, dim))
-        figures["commit"] = timed(n, lambda: commit_all(catalog, collection, batches))
+        figures["commit"] = one_by_one(
+            partial(catalog.commit_batch, collection.id, batch) for batch in batches
+        )
         again = batches[: max(1, len(batches) // 10)]
         figures["commit again, nothing new"] = timed(
             len(again) * BATCH, lambda: commit_all(catalog, collection, again)
@@ -88,9 +96,7 @@ def measure_catalog(url: str, n: int, dim: int) -> dict[str, dict[str, float]]:
         figures["known by bytes"] = timed(
             len(sources), lambda: catalog.known_by_hash(collection.id, [s.sha256 for s in sources])
         )
-    for name in ("stream, first time", "stream again"):
-        with Catalog.open(url) as catalog:  # nothing cached in this process
-            figures[name] = timed(n, lambda: exhaust(catalog, space))
+    figures["stream, newly opened"] = timed(n, lambda: exhaust(url, space))
     with Catalog.open(url) as catalog:
         head = catalog.head(collection.id, space.id).revision
         figures["changes of the last tenth"] = timed(
@@ -106,22 +112,20 @@ def measure_catalog(url: str, n: int, dim: int) -> dict[str, dict[str, float]]:
     return figures
 
 
-def measure_plain(path: Path, n: int, dim: int) -> dict[str, dict[str, float]]:
+def measure_plain(path: Path, n: int, dim: int) -> dict[str, Figures]:
     """The same vectors as a row each."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL").close()
     connection.execute("CREATE TABLE images (id INTEGER PRIMARY KEY, path TEXT, vector BLOB)")
-    arrays = [vectors(start, dim) for start in range(0, n, BATCH)]
 
-    def commit() -> None:
-        for number, rows in enumerate(arrays):
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT INTO images (path, vector) VALUES (?, ?)",
-                [(f"/photos/{number}/{i}.jpg", row.tobytes()) for i, row in enumerate(rows)],
-            )
-            connection.execute("COMMIT")
+    def commit(number: int, rows: StoredVectors) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO images (path, vector) VALUES (?, ?)",
+            [(f"/photos/{number}/{i}.jpg", row.tobytes()) for i, row in enumerate(rows)],
+        )
+        connection.execute("COMMIT")
 
     def read() -> None:
         out = np.empty((n, dim), np.float16)
@@ -129,19 +133,31 @@ def measure_plain(path: Path, n: int, dim: int) -> dict[str, dict[str, float]]:
         for at, (_, blob) in enumerate(found):
             out[at] = np.frombuffer(blob, np.float16)
 
-    figures = {"commit": timed(n, commit)}
-    figures["stream, first time"] = timed(n, read)
-    figures["stream again"] = timed(n, read)
+    batches = ((i, vectors(i * BATCH, dim)) for i in range(n // BATCH))
+    figures = {"commit": one_by_one(partial(commit, i, rows) for i, rows in batches)}
+    figures["stream, newly opened"] = timed(n, read)
     connection.close()
     return figures
 
 
-def timed(rows: int, work: Callable[[], object]) -> dict[str, float]:
-    """Run work once. CPU: of this process alone, without the database server's."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"rows_per_s": rows / wall, "cpu_us_per_row": 1e6 * cpu / rows}
+def timed(rows: int, work: Callable[[], object], *, runs: int = RUNS) -> Figures:
+    """Medians over runs. CPU: of this process alone, without the database server's."""
+    walls, cpus = [], []
+    for _ in range(runs):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    return {
+        "rows_per_s": rows / statistics.median(walls),
+        "cpu_us_per_row": 1e6 * statistics.median(cpus) / rows,
+    }
+
+
+def one_by_one(work: Iterable[Callable[[], object]]) -> Figures:
+    """Medians over pieces of work of BATCH rows each, which can be done only once."""
+    figures = [timed(BATCH, piece, runs=1) for piece in work]
+    return {name: statistics.median(f[name] for f in figures) for name in figures[0]}
 
 
 def commit_all(catalog: Catalog, collection: Collection, batches: list[Batch]) -> None:
@@ -149,9 +165,10 @@ def commit_all(catalog: Catalog, collection: Collection, batches: list[Batch]) -
         catalog.commit_batch(collection.id, batch)
 
 
-def exhaust(catalog: Catalog, space: Space) -> None:
-    for _ in catalog.stream_vectors(space.id):
-        pass
+def exhaust(url: str, space: Space) -> None:
+    with Catalog.open(url) as catalog:  # nothing is cached in this process
+        for _ in catalog.stream_vectors(space.id):
+            pass
 
 
 def made_up(space: Space, n: int, dim: int) -> Iterator[Batch]:
@@ -184,7 +201,8 @@ def made_up(space: Space, n: int, dim: int) -> Iterator[Batch]:
 def vectors(seed: int, dim: int) -> StoredVectors:
     """float16 [BATCH, dim], L2 norm 1."""
     rows = np.random.default_rng(seed).standard_normal((BATCH, dim), dtype=np.float32)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    unit: StoredVectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    return unit
 
 
 if __name__ == "__main__":

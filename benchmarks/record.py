@@ -23,6 +23,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_average": round(os.getloadavg()[0], 1),  # more than the cores: others disturbed
         "gpu": _gpu(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},
