@@ -103,7 +103,9 @@ class Door:
         try:
             self._check_origin(scope["method"], headers)
             if needs_key(scope["path"]):
-                allowed = await run_in_threadpool(self._doorkeeper().scope_of, _presented(headers))
+                allowed = await run_in_threadpool(
+                    self._doorkeeper().scope_of, presented_key(headers)
+                )
                 if allowed is None:
                     raise KeyNeeded(
                         "send a key as `Authorization: Bearer lk_…` (`likeness keys create` makes "
@@ -144,7 +146,8 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _presented(headers: Headers) -> str | None:
+def presented_key(headers: Headers) -> str | None:
+    """The key that a request carries: in a header, or in the page's cookie."""
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and value.strip():
         return value.strip()

@@ -15,10 +15,23 @@ from starlette.concurrency import run_in_threadpool
 from api import errors
 from api.access import Door, Doorkeeper
 from api.guard import BodyGuard, Counting
-from api.routes import adding, collections, health, images, jobs, models, problems, search
+from api.routes import (
+    adding,
+    collections,
+    explaining,
+    health,
+    images,
+    jobs,
+    models,
+    problems,
+    search,
+    session,
+    vectors,
+)
 from api.schemas.basics import PROBLEM_RESPONSES, Problem
 from api.schemas.jobs import UrlsToAdd
 from api.schemas.search import Question, Questions
+from api.schemas.vectors import Items
 from api.service import Service
 from likeness import __version__
 from likeness.runtime import Runtime
@@ -31,12 +44,15 @@ _ROUTERS = (
     search.router,
     images.router,
     adding.router,
+    explaining.router,
+    vectors.router,
     jobs.router,
     models.router,
+    session.router,
     problems.router,
     health.router,
 )
-_BODIES = (Question, Questions, UrlsToAdd)
+_BODIES = (Question, Questions, UrlsToAdd, Items)
 
 
 def create_app(given: Settings | Runtime, *, hosts: frozenset[str] | None = None) -> FastAPI:

@@ -8,10 +8,12 @@ for company, never longer than `wait_s`.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from api.errors import Busy, TookTooLong
 from likeness.errors import LikenessError
@@ -24,6 +26,9 @@ _LANES = 2
 """One encodes while the other asks index and catalog; an encoder works for one at a time."""
 
 _MOST_WAITING = 2048
+_MOST_SLOW = 128
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -55,6 +60,8 @@ class SearchBatcher:
         self._queue: deque[_Waiting] = deque()
         self._free = _LANES
         self._company = False
+        self._slow_waiting = 0
+        self._counting = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._lanes = ThreadPoolExecutor(_LANES, "search")
         # Re-ranking may take seconds; what does not must not wait behind it.
@@ -69,17 +76,40 @@ class SearchBatcher:
         """The answer. Raises as `Searcher.search` does, Busy, and TookTooLong."""
         if len(self._queue) >= _MOST_WAITING:
             raise Busy(f"{_MOST_WAITING} questions wait already; ask again in a moment")
+        if request.rerank:
+            return (await self.run_slow(lambda: self._search_many(collection, [request])))[0]
         answer = asyncio.get_running_loop().create_future()
         waiting = _Waiting(collection, request, answer)
-        if request.rerank:
-            self._run_slow(waiting)
-        else:
-            self._queue.append(waiting)
-            self._consider()
+        self._queue.append(waiting)
+        self._consider()
+        return await self._in_time(answer, lambda: waiting.begun)
+
+    async def run_slow(self, work: Callable[[], T]) -> T:
+        """What work returns, done beside the searches. Raises as it does, Busy, and TookTooLong."""
+        if self._slow_waiting >= _MOST_SLOW:
+            raise Busy(f"{_MOST_SLOW} slow questions wait already; ask again in a while")
+        begun = threading.Event()
+
+        def noted() -> T:
+            begun.set()
+            return work()
+
+        with self._counting:
+            self._slow_waiting += 1
+        done = self._slow.submit(noted)
+        done.add_done_callback(self._one_less)
+        return await self._in_time(asyncio.wrap_future(done), begun.is_set)
+
+    def _one_less(self, _done: Future[Any]) -> None:
+        with self._counting:
+            self._slow_waiting -= 1
+
+    async def _in_time(self, answer: asyncio.Future[T], begun: Callable[[], bool]) -> T:
+        """The answer, if it comes in time. One that was not begun is dropped."""
         try:
             return await asyncio.wait_for(answer, self._timeout_s)
         except TimeoutError:
-            if waiting.begun:
+            if begun():
                 raise TookTooLong(
                     f"the answer took longer than {self._timeout_s:g} s; ask for fewer answers, "
                     "candidates or re-rankers"
@@ -149,16 +179,6 @@ class SearchBatcher:
         _deliver(batch, done)
         if self._queue:  # they have waited while the lanes were busy
             self._send()
-
-    def _run_slow(self, waiting: _Waiting) -> None:
-        def work() -> list[SearchResponse | Exception]:
-            waiting.begun = True
-            if waiting.answer.done():
-                return [TookTooLong("the asker has left")]
-            return self._answers([waiting])
-
-        done = asyncio.get_running_loop().run_in_executor(self._slow, work)
-        done.add_done_callback(lambda answers: _deliver([waiting], answers))
 
     def _answers(self, batch: Sequence[_Waiting]) -> list[SearchResponse | Exception]:
         """In a thread: all at once; one by one when one of them cannot be answered."""

@@ -23,6 +23,7 @@ from api.schemas.search import (
     UrlAsked,
     VectorAsked,
 )
+from api.schemas.vectors import Items
 from api.service import Service
 from likeness.errors import QueryError
 from likeness.settings import Settings
@@ -80,10 +81,40 @@ def is_many(body: bytes) -> bool:
 
 
 async def _read_form(request: Request) -> tuple[Question, Uploads]:
+    fields, uploads = await _parts(request, _PARTS)
+    question = _from_fields(fields)
+    if not any(isinstance(term, UploadAsked) for term in question.terms):
+        added = [UploadAsked(upload=number) for number in range(len(uploads))]
+        question = question.model_copy(update={"terms": [*question.terms, *added]})
+    return question, uploads
+
+
+async def read_items(request: Request, settings: Settings) -> tuple[Items, Uploads]:
+    """Items, as JSON or as a form whose uploads are items when no item names them.
+
+    Raises BadRequest, ValidationError.
+    """
+    kind = content_kind(request)
+    if kind != "multipart/form-data":
+        if kind not in ("application/json", ""):
+            raise BadRequest(f"items come as application/json or multipart, not {kind[:100]!r}")
+        return Items.model_validate_json(await request.body()), Uploads()
+    fields, uploads = await _parts(request, settings.max_items)
+    if set(fields) - {"request"} or len(fields.get("request", [])) > 1:
+        raise BadRequest("beside `image` parts there is one `request` part at most")
+    asked = Items.model_validate_json(fields["request"][0]) if fields else Items()
+    if not any(isinstance(item, UploadAsked) for item in asked.items):
+        added = [UploadAsked(upload=number) for number in range(len(uploads))]
+        asked = asked.model_copy(update={"items": [*asked.items, *added]})
+    return asked, uploads
+
+
+async def _parts(request: Request, max_files: int) -> tuple[dict[str, list[str]], Uploads]:
+    """The fields of a form by name, and its `image` parts."""
     files: list[tuple[bytes, str]] = []
-    fields: dict[str, Any] = {}
+    fields: dict[str, list[str]] = {}
     async with request.form(
-        max_files=_PARTS, max_fields=_PARTS, max_part_size=_JSON_PART_BYTES
+        max_files=max_files, max_fields=_PARTS, max_part_size=_JSON_PART_BYTES
     ) as form:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -92,11 +123,7 @@ async def _read_form(request: Request) -> tuple[Question, Uploads]:
                 files.append((await value.read(), value.filename or "the uploaded image"))
             else:
                 fields.setdefault(name, []).append(value)
-    question = _from_fields(fields)
-    if not any(isinstance(term, UploadAsked) for term in question.terms):
-        added = [UploadAsked(upload=number) for number in range(len(files))]
-        question = question.model_copy(update={"terms": [*question.terms, *added]})
-    return question, Uploads(files)
+    return fields, Uploads(files)
 
 
 def _from_fields(fields: dict[str, list[str]]) -> Question:
@@ -128,7 +155,7 @@ async def to_request(
     Raises OverLimit, UrlsAreOff, ImageError, QueryError.
     """
     _check(asked, service.settings)
-    terms = await asyncio.gather(*(_term(term, uploads, service) for term in asked.terms))
+    terms = await asyncio.gather(*(to_term(term, uploads, service) for term in asked.terms))
     return SearchRequest(
         (*extra_terms, *terms),
         k=asked.k,
@@ -144,9 +171,15 @@ async def to_request(
     )
 
 
-async def _term(term: TermAsked, uploads: Uploads, service: Service) -> Term:
+async def to_term(term: TermAsked, uploads: Uploads, service: Service) -> Term:
+    """A term as search takes it, its picture fetched and decoded.
+
+    Raises OverLimit, UrlsAreOff, ImageError, QueryError.
+    """
     match term:
         case TextAsked():
+            most = service.settings.max_text
+            over_limit("characters of a text", len(term.text), most, "shorten it")
             return TextTerm(term.text, term.weight)
         case IdAsked():
             return IdTerm(term.id, term.weight)
@@ -173,9 +206,6 @@ def _check(asked: Question, settings: Settings) -> None:
     over_limit("k", asked.k, settings.max_k, "page with `after`")
     over_limit("offset", asked.offset, settings.max_offset, "page with `after`")
     over_limit("terms", len(asked.terms), settings.max_terms, "use fewer")
-    for term in asked.terms:
-        if isinstance(term, TextAsked):
-            over_limit("characters of a text", len(term.text), settings.max_text, "shorten it")
 
 
 def over_limit(what: str, given: int, limit: int, remedy: str) -> None:

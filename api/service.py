@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +28,8 @@ from search.response import SearchResponse
 from search.service import Searcher
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Service:
@@ -90,6 +92,10 @@ class Service:
         for stage, ms in response.timings_ms.items():
             self.metrics.stage_seconds.labels(stage).observe(ms / 1000)
         return response
+
+    async def run_slow(self, work: Callable[[], T]) -> T:
+        """What work returns, done in a thread beside the searches. Raises Busy, TookTooLong."""
+        return await self.batcher.run_slow(work)
 
     def collection(self, name: str) -> Collection:
         """Raises CollectionNotFound."""

@@ -61,7 +61,7 @@ class UrlAsked(Asked):
 class VectorAsked(Asked):
     """A vector from elsewhere."""
 
-    vector: list[float] = Field(min_length=1, max_length=8192)
+    vector: list[Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(min_length=1, max_length=8192)
     fingerprint: str | None = Field(
         default=None, max_length=64, description="Of the encoder that made it, when known."
     )
@@ -71,7 +71,7 @@ class VectorAsked(Asked):
 _KINDS = ("text", "id", "image", "upload", "url", "vector")
 
 
-def _kind(value: Any) -> str:
+def term_kind(value: Any) -> str:
     """Which term a JSON object is: told by the one field that only it has."""
     for kind in _KINDS:
         if kind in value if isinstance(value, dict) else hasattr(value, kind):
@@ -86,7 +86,7 @@ TermAsked = Annotated[
     | Annotated[UploadAsked, Tag("upload")]
     | Annotated[UrlAsked, Tag("url")]
     | Annotated[VectorAsked, Tag("vector")],
-    Discriminator(_kind),
+    Discriminator(term_kind),
 ]
 
 
