@@ -1,0 +1,307 @@
+"""Edited copies found, per edit, at one false match in a thousand images: beside the peers.
+
+    python -m benchmarks.duplicates [--data FOLDER] [--encoder NAME] [--home FOLDER] [--every 10]
+
+Every tenth photo is edited in each way of `search.duplicates.edits`; each copy is looked for among
+all photos, which stand for a library. A method gives each pair (copy, photo) a score; its threshold
+is the loosest at which at most one query in a thousand (copies and photos alike) matches a photo
+that is not its original. Hash methods compare a copy with every photo; Likeness only with its
+shortlist, so a copy that is not shortlisted is lost. `--home` keeps embeddings between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from benchmarks.record import print_table, write_result
+from likeness.encoders.interface import Encoder
+from likeness.encoders.loading import load_encoder
+from likeness.imaging.perceptual import perceptual_hash
+from likeness.types import RgbImage
+from likeness.vectors.hamming import dihedral_variants, nearest_hashes
+from search.duplicates.candidates import HASH_NEIGHBOURS, MOST_BITS, NEAR_NEIGHBOURS
+from search.duplicates.edits import EDITS, Edit
+from search.duplicates.geometry import Sketch, compare, sketch
+from search.duplicates.relations import Thresholds
+
+MAX_FALSE = 0.001
+BAR = ("crop-80", "mirror", "rotate-90", "rotate-15", "text", "greyscale", "jpeg-q20", "half-size")
+"""Crop 80 %, mirror, rotation, text overlay, greyscale, JPEG q20, half size."""
+
+Bits: TypeAlias = npt.NDArray[np.uint8]
+"""uint8 [n, bytes]: packed hashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of q queries: own float [q], to the original (-inf: lost); other float [q], the best to any
+    other photo. Originals as queries have own = nan."""
+
+    own: npt.NDArray[np.float64]
+    other: npt.NDArray[np.float64]
+
+    def threshold(self) -> float:
+        """The lowest score at which at most MAX_FALSE of the queries have a false match."""
+        allowed = int(MAX_FALSE * len(self.other))
+        return float(np.nextafter(np.sort(self.other)[::-1][allowed], np.inf))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.duplicates")
+    parser.add_argument("--data", type=Path, default=_default_data())
+    parser.add_argument("--encoder", default="likeness:tiny")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--every", type=int, default=10)
+    options = parser.parse_args(arguments)
+    files = sorted(options.data.glob("*.jpg"))
+    if not files:
+        print(f"no photos in {options.data}: name their folder with --data")
+        return 2
+    begun = time.process_time()
+    photos = [_read(file) for file in files]
+    rows = np.arange(0, len(photos), options.every)
+    copies = _Copies(photos, rows)
+    encoder = load_encoder(options.encoder)
+    vectors = _Vectors(encoder, options.home)
+    tables: dict[str, Scores] = {"Likeness": _likeness(photos, copies, vectors)}
+    for name, hashed in _hash_methods().items():
+        tables[name] = _by_hash(photos, copies, hashed)
+    tables["PDQ, 8 positions"] = _by_pdq_variants(photos, copies)
+    figures = _show(tables, copies)
+    seconds = time.process_time() - begun
+    print(f"\n{len(photos)} photos, {len(copies)} copies, {seconds:.0f} s of processor time")
+    path = write_result(
+        "duplicates",
+        command=["python", "-m", "benchmarks.duplicates", *(arguments or [])],
+        data=f"photos: {len(photos)} images, every {options.every}th edited in {len(EDITS)} ways",
+        encoder=f"{encoder.spec.name} {encoder.fingerprint[:12]}",
+        figures=figures,
+    )
+    print(f"written to {path}")
+    return 0
+
+
+def _default_data() -> Path:
+    root = Path(__file__).resolve().parent.parent
+    return Path(os.environ.get("LIKENESS_TEST_DATA") or root.parent / "shared" / "data") / "photos"
+
+
+def _read(file: Path) -> RgbImage:
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+class _Copies:
+    """The edited copies, made when asked for: equal each time. Query q = (edit, row)."""
+
+    def __init__(self, photos: Sequence[RgbImage], rows: npt.NDArray[np.int64]) -> None:
+        self._photos, self.rows = photos, rows
+
+    def __len__(self) -> int:
+        return len(EDITS) * len(self.rows)
+
+    def of(self, edit: Edit) -> list[RgbImage]:
+        return [edit(self._photos[row], np.random.default_rng(row)) for row in self.rows]
+
+
+class _Vectors:
+    """Embeddings of photos and copies, kept in a folder when there is one."""
+
+    def __init__(self, encoder: Encoder, folder: Path | None) -> None:
+        self._encoder, self._folder = encoder, folder
+
+    def of(self, name: str, images: Callable[[], Sequence[RgbImage]]) -> npt.NDArray[np.float32]:
+        path = self._folder and self._folder / f"{self._encoder.fingerprint[:12]}-{name}.npy"
+        if path is not None and path.is_file():
+            return np.asarray(np.load(path), dtype=np.float32)
+        pictures = images()
+        parts = [
+            self._encoder.embed(pictures[start : start + 64])
+            for start in range(0, len(pictures), 64)
+        ]
+        vectors = np.concatenate(parts)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, vectors)
+        return vectors
+
+
+# --------------------------------------------------------------------------- Likeness
+
+
+def _likeness(photos: Sequence[RgbImage], copies: _Copies, vectors: _Vectors) -> Scores:
+    """Score of a pair: of its proof, 0 for what is not on the shortlist or has no proof."""
+    base = vectors.of("photos", lambda: photos)
+    sketches = [sketch(photo) for photo in photos]
+    hashes = _pdq(photos)
+    own: list[float] = []
+    other: list[float] = []
+    for edit in EDITS:
+        made = copies.of(edit)
+        found = vectors.of(edit.name, lambda made=made: made)  # type: ignore[misc]
+        lists = _shortlists(found, _pdq(made), base, hashes)
+        for copy, row, listed in zip(made, copies.rows, lists, strict=True):
+            drawn = sketch(copy)
+            scores = {each: _score(drawn, sketches[each]) for each in listed}
+            own.append(scores.pop(int(row), -np.inf))
+            other.append(max(scores.values(), default=0.0))
+    for row, listed in enumerate(_shortlists(base, hashes, base, hashes)):
+        others = [_score(sketches[row], sketches[each]) for each in listed if each != row]
+        own.append(np.nan)
+        other.append(max(others, default=0.0))
+    return Scores(np.array(own), np.array(other))
+
+
+def _score(first: Sketch, second: Sketch) -> float:
+    evidence = compare(second, first)
+    return 0.0 if evidence is None else evidence.score
+
+
+def _shortlists(
+    vectors: npt.NDArray[np.float32],
+    hashes: Bits,
+    base: npt.NDArray[np.float32],
+    base_hashes: Bits,
+) -> list[list[int]]:
+    """The photos that the product would compare with each query."""
+    limits = Thresholds()
+    cosine = vectors @ base.T
+    order = np.argsort(-cosine, axis=1)[:, : NEAR_NEIGHBOURS + 1]
+    rows, distances = nearest_hashes(hashes, base_hashes, HASH_NEIGHBOURS + 1)
+    lists = []
+    for query, near in enumerate(order):
+        listed = {
+            int(row)
+            for place, row in enumerate(near)
+            if cosine[query, row] >= (limits.far_cosine if place < 4 else limits.near_cosine)
+        }
+        close = distances[query] <= MOST_BITS
+        lists.append(sorted(listed | {int(row) for row in rows[query][close]}))
+    return lists
+
+
+# --------------------------------------------------------------------------- peers
+
+
+def _hash_methods() -> dict[str, Callable[[RgbImage], Bits]]:
+    """Each peer that is installed: pixels to one packed hash."""
+    methods: dict[str, Callable[[RgbImage], Bits]] = {"PDQ": _pdq_of}
+    if importlib.util.find_spec("imagehash"):
+        import imagehash
+
+        for name in ("phash", "dhash", "average_hash", "whash"):
+            methods[f"imagehash {name}"] = _imagehash(getattr(imagehash, name))
+    if importlib.util.find_spec("imagededup"):
+        dedup = importlib.import_module("imagededup.methods")
+        for name in ("PHash", "DHash", "AHash", "WHash"):
+            methods[f"imagededup {name}"] = _imagededup(getattr(dedup, name)(verbose=False))
+    return methods
+
+
+def _imagehash(function: Callable[[Image.Image], Any]) -> Callable[[RgbImage], Bits]:
+    return lambda pixels: np.packbits(function(Image.fromarray(pixels)).hash.ravel())
+
+
+def _imagededup(method: Any) -> Callable[[RgbImage], Bits]:
+    return lambda pixels: np.frombuffer(
+        bytes.fromhex(method.encode_image(image_array=pixels)), dtype=np.uint8
+    )
+
+
+def _pdq_of(pixels: RgbImage) -> Bits:
+    return np.frombuffer(perceptual_hash(pixels)[0] or bytes(32), dtype=np.uint8)
+
+
+def _pdq(images: Sequence[RgbImage]) -> Bits:
+    return np.stack([_pdq_of(image) for image in images])
+
+
+def _by_hash(
+    photos: Sequence[RgbImage], copies: _Copies, hashed: Callable[[RgbImage], Bits]
+) -> Scores:
+    base = np.stack([hashed(photo) for photo in photos])
+    return _nearest(
+        base, copies, lambda edit: np.stack([hashed(copy) for copy in copies.of(edit)])[None]
+    )
+
+
+def _by_pdq_variants(photos: Sequence[RgbImage], copies: _Copies) -> Scores:
+    return _nearest(_pdq(photos), copies, lambda edit: dihedral_variants(_pdq(copies.of(edit))))
+
+
+def _nearest(base: Bits, copies: _Copies, hashes_of: Callable[[Edit], Bits]) -> Scores:
+    """Score of a pair: minus the bits that differ, in the nearest of the variants."""
+    own, other = [], []
+    for edit in EDITS:
+        scores = -_distances(hashes_of(edit), base)
+        at = np.arange(len(copies.rows))
+        own.append(scores[at, copies.rows].copy())
+        scores[at, copies.rows] = -np.inf
+        other.append(scores.max(axis=1))
+    among = -_distances(base[None], base)
+    np.fill_diagonal(among, -np.inf)
+    own.append(np.full(len(base), np.nan))
+    other.append(among.max(axis=1))
+    return Scores(np.concatenate(own), np.concatenate(other))
+
+
+def _distances(variants: Bits, base: Bits) -> npt.NDArray[np.float64]:
+    """float64 [q, n], the least over the variants uint8 [v, q, bytes]."""
+    rows = [
+        np.min([np.bitwise_count(one[q] ^ base).sum(axis=1) for one in variants], axis=0)
+        for q in range(variants.shape[1])
+    ]
+    return np.asarray(rows, dtype=np.float64)
+
+
+# --------------------------------------------------------------------------- the table
+
+
+def _show(tables: dict[str, Scores], copies: _Copies) -> dict[str, Any]:
+    recalls: dict[str, dict[str, float]] = {}
+    for name, scores in tables.items():
+        threshold = scores.threshold()
+        per_edit = scores.own[: len(copies)].reshape(len(EDITS), -1) >= threshold
+        recalls[name] = {
+            edit.name: float(found.mean()) for edit, found in zip(EDITS, per_edit, strict=True)
+        }
+        recalls[name]["mean of the bar"] = float(np.mean([recalls[name][each] for each in BAR]))
+        recalls[name]["mean of all"] = float(per_edit.mean())
+        recalls[name]["precision"] = _precision(scores, threshold, len(copies))
+    print_table(
+        ("edit", *recalls),
+        [
+            (row, *(round(figures[row], 3) for figures in recalls.values()))
+            for row in next(iter(recalls.values()))
+        ],
+    )
+    print("\nthresholds: " + ", ".join(f"{n} {s.threshold():.3g}" for n, s in tables.items()))
+    return {
+        "max_false": MAX_FALSE,
+        "recall": recalls,
+        "thresholds": {name: scores.threshold() for name, scores in tables.items()},
+    }
+
+
+def _precision(scores: Scores, threshold: float, copies: int) -> float:
+    """Of the copies' best matches above the threshold, the share that is the original."""
+    own, other = scores.own[:copies], scores.other[:copies]
+    right = int((own >= threshold).sum())
+    wrong = int((other >= threshold).sum())
+    return right / max(1, right + wrong)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
