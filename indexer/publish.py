@@ -12,23 +12,36 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from likeness.catalog import Catalog
 from likeness.catalog.records import SnapshotState, Space
 from likeness.errors import SnapshotNotWritten
-from likeness.vectors.snapshot import discard, partial_leftovers, write_snapshot
+from likeness.types import ImageIds, StoredVectors
+from likeness.vectors.choice import AUTO, Budget
+from likeness.vectors.recall import TextQueries
+from likeness.vectors.snapshot import (
+    DEFAULT_BUDGET,
+    discard_everywhere,
+    partial_leftovers,
+    write_snapshot,
+)
 
 TAIL_ROWS = 20_000
 """A tail this long costs a query about as much as 3 ms at d = 512; time for a new index."""
 
-CHANGED_SHARE = 0.2
-"""So is a tail, or a number of dead rows, of this share of the index."""
+CHANGED_SHARE = 0.1
+"""So is a tail, or a number of dead rows, of this share of the index: its recall was measured on
+other images than those it answers for."""
 
 FEW_CHANGES = 1000
 """Fewer changes than this never make a publish due: scanning them takes less than a tenth of a
 millisecond, and small collections would otherwise be published at every run."""
+
+Batch: TypeAlias = tuple[ImageIds, StoredVectors]
 
 _NAME = re.compile(r"r\d{10,}-[0-9a-f]{8}")
 
@@ -63,31 +76,45 @@ def needs_publish(catalog: Catalog, space: Space, directory: Path) -> bool:
         return next(catalog.stream_vectors(space.id, rows=1), None) is not None
     if head.revision <= head.snapshot.revision:
         return False
-    changes = catalog.changes_since(space.id, head.snapshot.revision)
-    indexed = int(head.snapshot.manifest["count"])
-    return is_due(indexed, len(changes.added_ids), len(changes.dead_ids))
+    added, dead = catalog.count_changes(space.id, head.snapshot.revision)
+    return is_due(int(head.snapshot.manifest["count"]), added, dead)
 
 
-def publish(catalog: Catalog, space: Space, directory: Path, *, kind: str = "exact") -> Published:
+def publish(
+    catalog: Catalog,
+    space: Space,
+    directory: Path,
+    *,
+    kind: str = AUTO,
+    budget: Budget = DEFAULT_BUDGET,
+    text_queries: TextQueries | None = None,
+    server: str = "",
+) -> Published:
     """The space has a new current index over all that is committed; the one before it is kept.
 
     directory: where the snapshots of this space lie; one publisher at a time writes there.
+    kind: of `likeness.vectors.kinds`, or `auto`: from what is measured, within the budget.
+    text_queries: vectors of sample words, to measure recall by in a space that answers words.
+    server: for a kind whose index stands elsewhere, such as milvus.
     Readers go on with the index that they have, and open this one by themselves.
     Raises SnapshotNotWritten (full disk), SnapshotDamaged (what was read back differs) or
     CatalogError; the index before stays current then, and nothing is left behind.
     """
     with _only_publisher(directory):
-        sweep(catalog, space, directory)
+        sweep(catalog, space, directory, server=server)
         head = catalog.head(space.collection_id, space.id)
         name = f"r{head.revision:010d}-{secrets.token_hex(4)}"
         manifest = write_snapshot(
             directory / name,
-            catalog.stream_vectors(space.id, up_to_revision=head.revision),
+            _read_ahead(catalog.stream_vectors(space.id, up_to_revision=head.revision)),
             fingerprint=space.fingerprint,
             dim=space.dim,
             revision=head.revision,
             digest=catalog.chunks_digest(space.id, head.revision),
             kind=kind,
+            budget=budget,
+            text_queries=text_queries,
+            server=server,
         )
         # When this raises, whether it was committed is not known, so the files must stay; an
         # orphan is swept by the next publish, which asks the catalog first.
@@ -99,18 +126,27 @@ def publish(catalog: Catalog, space: Space, directory: Path, *, kind: str = "exa
             expected=None if head.snapshot is None else head.snapshot.name,
         )
         if not ours:
-            discard(directory / name)
+            discard_everywhere(directory / name, server)
             winner = catalog.head(space.collection_id, space.id).snapshot
             if winner is not None:
                 count = int(winner.manifest["count"])
                 return Published(winner.name, ours=False, count=count, revision=winner.revision)
             reason = "the index that it was to replace was set aside meanwhile; publish again"
             raise SnapshotNotWritten(str(directory / name), reason)
-        sweep(catalog, space, directory)
+        sweep(catalog, space, directory, server=server)
         return Published(name, ours=True, count=manifest.count, revision=head.revision)
 
 
-def sweep(catalog: Catalog, space: Space, directory: Path) -> None:
+def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; the next one is read while this one is checked, hashed and written."""
+    with ThreadPoolExecutor(1, "likeness-publish-read") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def sweep(catalog: Catalog, space: Space, directory: Path, *, server: str = "") -> None:
     """Only the current snapshot and the one before it are left, in the catalog and on disk."""
     kept: set[str] = set()
     previous_seen = False
@@ -124,10 +160,10 @@ def sweep(catalog: Catalog, space: Space, directory: Path) -> None:
             # One that was set aside is reported until there is another in its place.
             catalog.forget(space.id, row.name)
     for leftover in partial_leftovers(directory):
-        discard(leftover)
+        discard_everywhere(leftover, server)
     for path in directory.iterdir():
         if _NAME.fullmatch(path.name) and path.name not in kept:
-            discard(path)
+            discard_everywhere(path, server)
 
 
 @contextlib.contextmanager

@@ -8,17 +8,29 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.compaction import Compactor
 from indexer.items import Failure, Filling, Loaded
 from indexer.load import filling, with_hash
+from indexer.migration import Agreement, agreement, switch
 from indexer.pipeline import Pipeline, PipelineOptions, default_decode_workers
 from indexer.progress import IndexReport, Progress
-from indexer.publish import needs_publish, publish
+from indexer.publish import Published, needs_publish, publish
+from indexer.sample_words import SAMPLE_WORDS
 from indexer.sources import Source, SourceLimits, UriReader, open_list, open_source
-from likeness.catalog.records import Collection, ImageRow, KnownImage, SourceFacts, Space
+from likeness.catalog.records import (
+    Collection,
+    ImageRow,
+    KnownImage,
+    SourceFacts,
+    Space,
+    SpaceState,
+)
+from likeness.catalog.space_states import switch_spaces
 from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError, InputError
 from likeness.runtime import Runtime
-from likeness.types import ImageState
+from likeness.types import ImageState, Tower
+from likeness.vectors.recall import TextQueries
 
 _PAGE = 500
 
@@ -86,10 +98,12 @@ class Indexer:
             restore=request.restore,
             prune=request.prune,
         )
-        complete = pipeline.run(sources)
-        if complete:
-            for space in self._catalog.spaces(collection.id):
-                complete = complete and self._fill(collection, space, progress, stop)
+        with self.compactor(collection.name):  # so that no query waits for a long tail meanwhile
+            complete = pipeline.run(sources)
+            if complete:
+                for space in self._catalog.spaces(collection.id):
+                    if space.state is not SpaceState.RETIRED:
+                        complete = complete and self._fill(collection, space, progress, stop)
         return self._finish(collection, progress, complete=complete, force=False)
 
     def add_encoder(
@@ -102,6 +116,45 @@ class Indexer:
         complete = self._fill(collection, space, progress, stop)
         return self._finish(collection, progress, complete=complete, force=False)
 
+    def migrate(
+        self,
+        collection_name: str,
+        encoder_name: str,
+        progress: Progress,
+        stop: threading.Event,
+        *,
+        switch_over: bool = True,
+    ) -> tuple[IndexReport, Agreement | None]:
+        """Embed every image with another encoder while the present one answers, then switch.
+
+        Stopped at any moment, the next call goes on. switch_over: False only fills and reports.
+        The spaces that answered until then are retired, and kept for `migration.roll_back`.
+        """
+        collection = self._catalog.collection(collection_name)
+        encoder = self._runtime.encoder(encoder_name)
+        new = self._ensure_space(collection, encoder, SpaceState.FILLING)
+        old = [
+            space
+            for space in self._catalog.spaces(collection.id)
+            if space.state is SpaceState.ACTIVE and space.id != new.id
+        ]
+        if new.state is SpaceState.RETIRED:  # coming back to it: what was added since is missing
+            switch_spaces(
+                self._catalog,
+                collection.id,
+                {new.id: SpaceState.FILLING},
+                expected={new.id: new.state},
+            )
+            new = self._ensure_space(collection, encoder, SpaceState.FILLING)
+        complete = self._fill(collection, new, progress, stop)
+        report = self._finish(collection, progress, complete=complete, force=False)
+        if not complete or not old:
+            return report, None
+        compared = agreement(self._catalog, old[0], new)
+        if switch_over:
+            switch(self._catalog, collection, old, new)
+        return report, compared
+
     def retry_failed(
         self, collection_name: str, progress: Progress, stop: threading.Event
     ) -> IndexReport:
@@ -112,10 +165,24 @@ class Indexer:
         complete = pipeline.run_loaded(self._read_failed(collection, progress))
         return self._finish(collection, progress, complete=complete, force=False)
 
-    def rebuild(self, collection_name: str, progress: Progress) -> IndexReport:
-        """Build every index of a collection anew from the catalog, embedding nothing."""
+    def rebuild(
+        self, collection_name: str, progress: Progress, *, kind: str | None = None
+    ) -> IndexReport:
+        """Build every index of a collection anew from the catalog, embedding nothing.
+
+        kind: of index; None leaves it to the settings.
+        """
         collection = self._catalog.collection(collection_name)
-        return self._finish(collection, progress, complete=True, force=True)
+        return self._finish(collection, progress, complete=True, force=True, kind=kind)
+
+    def compactor(self, collection_name: str) -> Compactor:
+        """Renews the indexes of a collection in the background, as it changes; to be entered."""
+        collection = self._catalog.collection(collection_name)
+        return Compactor(
+            lambda: self._catalog.spaces(collection.id),
+            lambda space: needs_publish(self._catalog, space, self._runtime.index_dir(space)),
+            self._publish,
+        )
 
     def _open(self, request: IndexRequest, opened: ExitStack) -> list[Source]:
         limits = self._source_limits()
@@ -158,9 +225,15 @@ class Indexer:
                 f"it run `likeness reindex --collection {collection.name} --encoder {asked}`, "
                 "or index into another --collection"
             )
-        return lambda: {space.id: self._runtime.encoder_of(space) for space in spaces}
+        served = [space for space in spaces if space.state is not SpaceState.RETIRED]
+        return lambda: {space.id: self._runtime.encoder_of(space) for space in served}
 
-    def _ensure_space(self, collection: Collection, encoder: Encoder) -> Space:
+    def _ensure_space(
+        self,
+        collection: Collection,
+        encoder: Encoder,
+        state: SpaceState = SpaceState.ACTIVE,
+    ) -> Space:
         spec = encoder.spec
         return self._catalog.ensure_space(
             collection.id,
@@ -168,6 +241,7 @@ class Indexer:
             fingerprint=encoder.fingerprint,
             dim=spec.dim,
             towers=spec.towers,
+            state=state,
         )
 
     def _pipeline(
@@ -252,15 +326,39 @@ class Indexer:
                 after = page[-1].id
         progress.scan_done = True
 
+    def _publish(self, space: Space, kind: str | None = None) -> Published:
+        settings = self._runtime.settings
+        return publish(
+            self._catalog,
+            space,
+            self._runtime.index_dir(space),
+            kind=kind or settings.index,
+            budget=self._runtime.index_budget,
+            text_queries=self._text_queries(space),
+            server=settings.index_url,
+        )
+
+    def _text_queries(self, space: Space) -> TextQueries | None:
+        """Sample words to measure recall by, in a space that answers words."""
+        if Tower.TEXT not in space.towers:
+            return None
+        return lambda: self._runtime.encoder_of(space).embed_texts(SAMPLE_WORDS)
+
     def _finish(
-        self, collection: Collection, progress: Progress, *, complete: bool, force: bool
+        self,
+        collection: Collection,
+        progress: Progress,
+        *,
+        complete: bool,
+        force: bool,
+        kind: str | None = None,
     ) -> IndexReport:
         spaces = self._catalog.spaces(collection.id)
         published = []
         for space in spaces:
             directory = self._runtime.index_dir(space)
             if force or needs_publish(self._catalog, space, directory):
-                published.append(publish(self._catalog, space, directory).name)
+                published.append(self._publish(space, kind).name)
         return IndexReport(
             collection=collection.name,
             encoders=tuple(space.encoder for space in spaces),

@@ -18,6 +18,8 @@ from likeness.imaging.decode import DecodeLimits
 from likeness.imaging.pool import DecodePool
 from likeness.settings import Settings
 from likeness.types import RgbImage
+from likeness.vectors.choice import Budget
+from likeness.vectors.cores import limit_cores
 
 WANTED_ENCODER = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 SHIPPED_ENCODER = "likeness:tiny"
@@ -143,6 +145,22 @@ class Runtime:
         """Where the snapshots of a space lie."""
         return self.settings.index_root / str(space.collection_id) / str(space.id)
 
+    @property
+    def index_budget(self) -> Budget:
+        """What an index may cost before another kind is chosen."""
+        settings = self.settings
+        return Budget(
+            latency_ms=settings.index_latency_ms,
+            memory_bytes=settings.index_memory,
+            recall=settings.index_recall,
+        )
+
+    @property
+    def index_device(self) -> str:
+        """Where exact indexes are scanned: a GPU when one is asked for by name, else here."""
+        device = self.settings.device
+        return device if device.startswith("cuda") else "cpu"
+
     def _make_home(self) -> None:
         try:
             self.settings.home.mkdir(parents=True, exist_ok=True)
@@ -157,3 +175,4 @@ class Runtime:
             import torch  # slow to import, and not every command needs it
 
             torch.set_num_threads(self.settings.threads)
+            limit_cores(self.settings.threads)

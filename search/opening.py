@@ -21,5 +21,7 @@ def open_searcher(runtime: Runtime, *, read_uri: Callable[[str], bytes] | None =
         encoder_of=runtime.encoder_of,
         load_image=runtime.load_image,
         graph_of=StoredGraphs(runtime.index_dir).of,
+        index_server=runtime.settings.index_url,
+        index_device=runtime.index_device,
         read_image=None if read_uri is None else lambda row: read_uri(row.uri),
     )

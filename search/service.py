@@ -58,14 +58,18 @@ class Searcher:
         load_image: LoadImage,
         read_image: Callable[[ImageRow], bytes] | None = None,
         graph_of: Callable[[Space], NeighbourGraph | None] | None = None,
+        index_server: str = "",
+        index_device: str = "cpu",
     ) -> None:
         """index_dir: where a space's snapshots lie. encoder_of: the encoder that made a space.
 
         load_image: decodes the bytes of a query picture; it must survive hostile ones.
-        read_image, graph_of: for re-rankers, see `search.contexts`.
+        read_image, graph_of: for re-rankers, see `search.contexts`. index_server, index_device:
+        of the indexes, see `likeness.vectors.snapshot.open_snapshot`.
         """
         self._catalog = catalog
         self._index_dir, self._encoder_of, self._load_image = index_dir, encoder_of, load_image
+        self._index_server, self._index_device = index_server, index_device
         self._filters = Filters(catalog)
         self._calibrations = Calibrations()
         self._contexts = Contexts(
@@ -102,7 +106,13 @@ class Searcher:
         with self._lock:
             known = self._readers.get(space.id)
             if known is None:
-                known = SpaceReader(self._catalog, space, self._index_dir(space))
+                known = SpaceReader(
+                    self._catalog,
+                    space,
+                    self._index_dir(space),
+                    server=self._index_server,
+                    device=self._index_device,
+                )
                 self._readers[space.id] = known
             return known
 

@@ -91,11 +91,16 @@ class SpaceReader:
         directory: Path,
         *,
         in_memory_bytes: int = IN_MEMORY_BYTES,
+        server: str = "",
+        device: str = "cpu",
     ) -> None:
-        """directory: where this machine keeps the space's snapshots. Nothing is opened yet."""
+        """directory: where this machine keeps the space's snapshots. Nothing is opened yet.
+
+        server, device: of the index, see `open_snapshot`.
+        """
         self.space = space
         self._catalog, self._directory = catalog, directory
-        self._in_memory_bytes = in_memory_bytes
+        self._in_memory_bytes, self._server, self._device = in_memory_bytes, server, device
         self._lock = threading.Lock()
         self._serving: _Serving | None = None
         self._refused: set[str] = set()
@@ -199,7 +204,12 @@ class SpaceReader:
     def _open(self, row: SnapshotRow) -> _Base:
         """Raises SnapshotError for one that is damaged, or not the one the catalog means."""
         path = self._directory / row.name
-        opened = open_snapshot(path, in_memory_bytes=self._in_memory_bytes)
+        opened = open_snapshot(
+            path,
+            in_memory_bytes=self._in_memory_bytes,
+            server=self._server,
+            device=self._device,
+        )
         manifest = opened.manifest
         if manifest.as_dict() != dict(row.manifest) or manifest.revision != row.revision:
             raise SnapshotDamaged(str(path), "its manifest is not the one in the catalog")

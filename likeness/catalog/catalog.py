@@ -141,26 +141,6 @@ class Catalog:
         with reading(self._engine) as connection:
             return collection_rows.spaces(connection, collection_id)
 
-    def switch_spaces(
-        self,
-        collection_id: int,
-        states: Mapping[int, SpaceState],
-        *,
-        expected: Mapping[int, SpaceState],
-    ) -> bool:
-        """Spaces get new states, all at once, if all those expected have theirs still.
-
-        states, expected: space id → state. Whether it was done. Raises CatalogError for a space
-        that the collection does not have.
-        """
-        with writing(self._engine) as connection:
-            return collection_rows.switch_spaces(connection, collection_id, states, expected)
-
-    def drop_space(self, space_id: int) -> None:
-        """A retired space's embeddings are gone for good. Raises CatalogError while it serves."""
-        with writing(self._engine) as connection:
-            collection_rows.drop_space(connection, space_id)
-
     # ---------------------------------------------------------------- for scans
 
     def known_by_uri(self, collection_id: int, uris: Sequence[str]) -> dict[str, KnownImage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -152,42 +151,6 @@ def space(connection: Connection, space_id: int) -> Space:
     if row is None:
         raise CatalogError(f"there is no space {space_id}")
     return space_record(row)
-
-
-def switch_spaces(
-    connection: Connection,
-    collection_id: int,
-    states: Mapping[int, SpaceState],
-    expected: Mapping[int, SpaceState],
-) -> bool:
-    """Compare-and-set of states. The collection's revision moves, so that readers notice."""
-    revision = lock(connection, collection_id) + 1
-    now = {each.id: each.state for each in spaces(connection, collection_id)}
-    if unknown := (set(states) | set(expected)) - set(now):
-        raise CatalogError(f"collection {collection_id} has no space {min(unknown)}")
-    if any(now[space_id] is not state for space_id, state in expected.items()):
-        return False
-    for space_id, state in states.items():
-        connection.execute(
-            update(SpaceRow).where(SpaceRow.id == space_id).values(state=state.value)
-        )
-    bump(connection, collection_id, revision)
-    return True
-
-
-def drop_space(connection: Connection, space_id: int) -> None:
-    doomed = space(connection, space_id)
-    revision = lock(connection, doomed.collection_id) + 1
-    if space(connection, space_id).state is SpaceState.ACTIVE:
-        raise CatalogError(f"space {doomed.encoder} answers queries; retire it before it goes")
-    for statement in (
-        delete(SnapshotTable).where(SnapshotTable.space_id == space_id),
-        delete(EmbeddingRow).where(EmbeddingRow.space_id == space_id),
-        delete(ChunkRow).where(ChunkRow.space_id == space_id),
-        delete(SpaceRow).where(SpaceRow.id == space_id),
-    ):
-        connection.execute(statement)
-    bump(connection, doomed.collection_id, revision)
 
 
 def lock(connection: Connection, collection_id: int) -> int:

@@ -62,6 +62,7 @@ def _describe(runtime: Runtime, summary: CollectionSummary) -> dict[str, object]
                 "fingerprint": each.space.fingerprint,
                 "dim": each.space.dim,
                 "answers": sorted(each.space.towers),
+                "state": each.space.state,
                 "embedded": each.embedded,
                 "stored_bytes": each.stored_bytes,
                 "shipped": each.space.encoder.startswith(SHIPPED_ENCODER),
@@ -81,6 +82,8 @@ def _index_of(runtime: Runtime, space_id: int, revision: int) -> dict[str, objec
                 "images": row.manifest.get("count"),
                 "built_at": row.created_at,
                 "revisions_behind": revision - row.revision,
+                "options": row.manifest.get("options"),
+                "recall": row.manifest.get("recall"),
             }
     return None
 
@@ -126,7 +129,19 @@ def _print(settings: Settings, documents: list[dict[str, object]]) -> None:
 def _index_text(index: object) -> str:
     if not isinstance(index, Mapping):
         return "none yet: searched exactly"
-    return f"{index['kind']}, {index['images']:,} images, {index['built_at']:%Y-%m-%d %H:%M}"
+    text = f"{index['kind']}, {index['images']:,} images, {index['built_at']:%Y-%m-%d %H:%M}"
+    return text + _recall_text(index["recall"])
+
+
+def _recall_text(recall: object) -> str:
+    """The lowest recall@10 of each kind of query, filtered or not; nothing for an exact index."""
+    if not isinstance(recall, Mapping) or "found" not in recall:
+        return ""
+    lowest = (
+        f"{kind} {min(depths['@10'] for depths in by_filter.values()):.3f}"
+        for kind, by_filter in recall["found"].items()
+    )
+    return f", recall@10 of {' and '.join(lowest)} queries"
 
 
 def _show_settings(settings: Settings, origins: Mapping[str, str], *, as_json: bool) -> None:

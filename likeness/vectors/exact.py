@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from likeness.types import Embeddings, ImageIds, StoredVectors
-from likeness.vectors.halfscan import HalfScan, Selection, packed
+from likeness.vectors.halfscan import HalfScan, Scan, Selection, packed
 from likeness.vectors.idset import IdSet, positions_in
 from likeness.vectors.index import Neighbours
-from likeness.vectors.scoring import best_first, exact_scores, scan_error
+from likeness.vectors.scoring import best_first, exact_scores
 from likeness.vectors.validate import check_queries
 
 _FEW = 4096
@@ -34,16 +34,18 @@ class ExactIndex:
         vectors: StoredVectors,
         *,
         live_rows: npt.NDArray[np.int64] | None = None,
+        scan: Scan | None = None,
     ) -> None:
         """row_ids: int64 [n], the image of each row; vectors: float16 [n, d], C-contiguous.
 
         live_rows: the rows that count, where not all do, ordered by their ids, which are then
         each once; None: all, and row_ids is ascending. Neither array may change from now on.
+        scan: over the same rows, where another than the processor's is wanted.
         """
         self._row_ids, self._vectors = row_ids, vectors
         self._live_rows = live_rows
         self._ids = row_ids if live_rows is None else row_ids[live_rows]
-        self._scan = HalfScan(vectors)
+        self._scan: Scan = HalfScan(vectors) if scan is None else scan
         self._all = Selection(len(vectors))
         if live_rows is not None and len(live_rows) < len(vectors):
             self._all = Selection(len(vectors), bits=packed(live_rows, len(vectors)))
@@ -63,7 +65,7 @@ class ExactIndex:
         return len(self._ids)
 
     def matched(self, *, allowed: IdSet | None = None, removed: IdSet | None = None) -> int:
-        return self._select(allowed, removed).count
+        return self.select(allowed, removed).count
 
     def vectors(self, image_ids: ImageIds) -> tuple[ImageIds, StoredVectors]:
         wanted = np.asarray(image_ids, dtype=np.int64).reshape(-1)
@@ -83,7 +85,7 @@ class ExactIndex:
     ) -> Neighbours:
         asked = check_queries(queries, self.dim)
         answer = Neighbours.nobody(len(asked), k)
-        selection = self._select(allowed, removed)
+        selection = self.select(allowed, removed)
         fetched = min(k + max(16, k // 4), selection.count)
         if not len(asked) or fetched <= 0 or k <= 0:
             return answer
@@ -106,7 +108,7 @@ class ExactIndex:
         exact = exact_scores(query, np.take(self._vectors, rows, axis=0))
         best = best_first(exact, self._row_ids[rows], k)
         if len(rows) < selection.count:
-            error = scan_error(query)
+            error = self._scan.error(query)
             worst_kept, best_left = float(exact[best[-1]]), float(scores[-1])
             if best_left + error >= worst_kept:
                 rows = self._scan.above(query, worst_kept - 2 * error, selection)
@@ -114,7 +116,8 @@ class ExactIndex:
                 best = best_first(exact, self._row_ids[rows], k)
         return rows[best], exact[best]
 
-    def _select(self, allowed: IdSet | None, removed: IdSet | None) -> Selection:
+    def select(self, allowed: IdSet | None, removed: IdSet | None) -> Selection:
+        """The rows that a search with these chooses from; remembered while the sets live."""
         selection = self._all
         if allowed is not None:
             selection = self._selection_of(allowed)

@@ -11,7 +11,9 @@ import hashlib
 import mmap
 import os
 import stat
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,22 +24,55 @@ import numpy.typing as npt
 
 from likeness.errors import SnapshotDamaged, SnapshotError
 
-_STEP_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
+"""Files are hashed in blocks of this size, so that several cores can verify one file."""
+
+_READERS = 8
+"""Most blocks that are read and hashed at once: bounds the memory to 32 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a whole file looks like. sha256: lower-case hex."""
+    """What a whole file looks like.
+
+    tree_sha256: lower-case hex, SHA-256 over the SHA-256 digests of its blocks, in their order.
+    """
 
     size: int
-    sha256: str
+    tree_sha256: str
 
     def as_dict(self) -> dict[str, Any]:
-        return {"size": self.size, "sha256": self.sha256}
+        return {"size": self.size, "tree_sha256": self.tree_sha256}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FileFacts:
-        return cls(size=int(values["size"]), sha256=str(values["sha256"]))
+        return cls(size=int(values["size"]), tree_sha256=str(values["tree_sha256"]))
+
+
+class TreeHash:
+    """SHA-256 over the SHA-256 digests of blocks, fed in order."""
+
+    def __init__(self) -> None:
+        self._tree, self._block, self._room = hashlib.sha256(), hashlib.sha256(), BLOCK_BYTES
+
+    def update(self, octets: memoryview) -> None:
+        while octets.nbytes:
+            part = octets[: self._room]
+            self._block.update(part)
+            self._room -= part.nbytes
+            octets = octets[part.nbytes :]
+            if not self._room:
+                self._close_block()
+
+    def hexdigest(self) -> str:
+        """Of everything so far; nothing may follow."""
+        if self._room < BLOCK_BYTES:
+            self._close_block()
+        return self._tree.hexdigest()
+
+    def _close_block(self) -> None:
+        self._tree.update(self._block.digest())
+        self._block, self._room = hashlib.sha256(), BLOCK_BYTES
 
 
 class DurableFile:
@@ -50,7 +85,7 @@ class DurableFile:
         """Create the file; it must not exist."""
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self._hash = hashlib.sha256()
+        self._hash = TreeHash()
         self._size = 0
 
     def __enter__(self) -> Self:
@@ -64,13 +99,15 @@ class DurableFile:
     ) -> None:
         self.close()
 
-    def write(self, data: bytes | npt.NDArray[Any]) -> None:
-        """Append bytes, or an array's bytes in C order."""
+    def write(self, data: bytes | npt.NDArray[Any]) -> int:
+        """Append bytes, or an array's bytes in C order; returns their number."""
         octets = memoryview(data) if isinstance(data, bytes) else _octets(data)
         self._hash.update(octets)
-        self._size += octets.nbytes
+        written = octets.nbytes
+        self._size += written
         while octets.nbytes:
-            octets = octets[os.write(self._fd, octets[:_STEP_BYTES]) :]
+            octets = octets[os.write(self._fd, octets[:BLOCK_BYTES]) :]
+        return written
 
     def finish(self) -> FileFacts:
         """Force the bytes to the disk, make the file read-only and close it."""
@@ -119,7 +156,10 @@ class VerifiedFile:
             self._stamp = _stamp(status)
             self._mapped = not in_memory and facts.size > 0
             held = np.empty(facts.size if not self._mapped else 0, dtype=np.uint8)
-            if _digest(fd, path, facts.size, held if not self._mapped else None) != facts.sha256:
+            if (
+                _digest(fd, path, facts.size, held if not self._mapped else None)
+                != facts.tree_sha256
+            ):
                 reason = f"the bytes of {path.name} are not those that were written (SHA-256)"
                 raise SnapshotDamaged(str(path.parent), reason)
             if self._mapped:
@@ -172,19 +212,36 @@ def _opened(path: Path) -> Any:
 
 
 def _digest(fd: int, path: Path, size: int, into: npt.NDArray[np.uint8] | None) -> str:
-    """SHA-256 of the open file, whose bytes are kept in `into` when that is given."""
-    digest = hashlib.sha256()
-    scratch = _octets(np.empty(min(size, _STEP_BYTES), dtype=np.uint8) if into is None else into)
-    at = 0
-    while at < size:
-        start = 0 if into is None else at
-        room = scratch[start : start + min(_STEP_BYTES, size - at)]
-        try:
-            got = os.preadv(fd, [room], at)
-        except OSError as error:
-            raise SnapshotDamaged(str(path.parent), f"{path.name}: {error.strerror}") from error
-        if not got:
-            raise SnapshotDamaged(str(path.parent), f"{path.name} ended while it was read")
-        digest.update(room[:got])
-        at += got
-    return digest.hexdigest()
+    """Tree hash of the open file, whose bytes are kept in `into` when that is given."""
+    scratch = threading.local()
+
+    def block_digest(at: int) -> bytes:
+        stop = min(size, at + BLOCK_BYTES)
+        if into is not None:
+            room = _octets(into[at:stop])
+        else:
+            if not hasattr(scratch, "room"):
+                scratch.room = _octets(np.empty(min(size, BLOCK_BYTES), dtype=np.uint8))
+            room = scratch.room[: stop - at]
+        filled = 0
+        while filled < stop - at:
+            try:
+                got = os.preadv(fd, [room[filled:]], at + filled)
+            except OSError as error:
+                raise SnapshotDamaged(str(path.parent), f"{path.name}: {error.strerror}") from error
+            if not got:
+                raise SnapshotDamaged(str(path.parent), f"{path.name} ended while it was read")
+            filled += got
+        return hashlib.sha256(room).digest()
+
+    starts = range(0, size, BLOCK_BYTES)
+    readers = min(_READERS, len(os.sched_getaffinity(0)), len(starts))
+    tree = hashlib.sha256()
+    if readers < 2:
+        for at in starts:
+            tree.update(block_digest(at))
+    else:
+        with ThreadPoolExecutor(readers, "likeness-verify") as pool:
+            for digest in pool.map(block_digest, starts):
+                tree.update(digest)
+    return tree.hexdigest()

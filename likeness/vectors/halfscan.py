@@ -7,13 +7,15 @@ the snapshot's vector file (or the tail's buffer) in place and nothing is held t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from likeness.types import Embeddings, StoredVectors
+from likeness.vectors.cores import cores
 from likeness.vectors.engine import load_faiss
+from likeness.vectors.scoring import scan_error
 
 _GATHER_ROWS = 8192
 """Rows gathered at a time: 8 MiB at d = 512, which stays in the processor's cache."""
@@ -27,6 +29,9 @@ at 0.02 %, 2.0 against 0.9 ms at 1 %, 18 against 18 ms at 10 %, 49 against 81 ms
 
 _GATHER_QUERIES = 4
 """From this many queries on gathering always wins (16 queries at 50 %: 308 against 808 ms)."""
+
+_SMALL_WORK = 1 << 19
+"""Multiplications that one thread has done before a second one has started."""
 
 
 class Selection:
@@ -88,6 +93,20 @@ def packed(rows: npt.NDArray[np.int64] | None, total: int) -> npt.NDArray[np.uin
     return np.packbits(mask, bitorder="little")
 
 
+class Scan(Protocol):
+    """Proposes rows by approximate scores, and says by how much those may be off."""
+
+    def top(
+        self, queries: Embeddings, k: int, selection: Selection
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]: ...
+
+    def above(
+        self, query: npt.NDArray[np.float32], radius: float, selection: Selection
+    ) -> npt.NDArray[np.int64]: ...
+
+    def error(self, query: npt.NDArray[np.float32]) -> float: ...
+
+
 class HalfScan:
     """Scans float16 rows for the highest dot products, exact but for float32 rounding."""
 
@@ -105,21 +124,28 @@ class HalfScan:
         queries: float32 [q, d]. Returns rows int64 [q, k] and approximate scores float32 [q, k],
         best first; which of several equal scores are taken, and their order, is not defined.
         """
-        if selection.everything:
-            scores, rows = self._index.search(queries, k)
+        work = len(queries) * selection.count * self._vectors.shape[1]
+        with cores().some(cores().total if work > _SMALL_WORK else 1):
+            if selection.everything:
+                scores, rows = self._index.search(queries, k)
+                return rows, scores
+            if self._gathers(len(queries), selection):
+                return self._top_gathered(queries, k, selection.rows)
+            scores, rows = self._index.search(queries, k, params=self._parameters(selection))
             return rows, scores
-        if self._gathers(len(queries), selection):
-            return self._top_gathered(queries, k, selection.rows)
-        scores, rows = self._index.search(queries, k, params=self._parameters(selection))
-        return rows, scores
 
     def above(
         self, query: npt.NDArray[np.float32], radius: float, selection: Selection
     ) -> npt.NDArray[np.int64]:
         """Every selected row that the scan scores above radius: int64 [m]. query: float32 [d]."""
         parameters = None if selection.everything else self._parameters(selection)
-        _, _, rows = self._index.range_search(query[None], radius, params=parameters)
+        with cores().some(cores().total):
+            _, _, rows = self._index.range_search(query[None], radius, params=parameters)
         return np.asarray(rows, dtype=np.int64)
+
+    def error(self, query: npt.NDArray[np.float32]) -> float:
+        """How far a score of this scan may stray from the exact one. query: float32 [d]."""
+        return scan_error(query)
 
     def _gathers(self, q: int, selection: Selection) -> bool:
         return q >= _GATHER_QUERIES or selection.count <= _GATHER_SHARE * selection.total

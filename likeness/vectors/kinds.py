@@ -6,8 +6,12 @@ may add files of its own; what it answers is scored again from the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -15,27 +19,54 @@ import numpy.typing as npt
 
 from likeness.errors import SnapshotError
 from likeness.types import ImageIds, StoredVectors
+from likeness.vectors import milvus
+from likeness.vectors.candidates import CandidateIndex, Knobs
+from likeness.vectors.compressed import Codes, build_engine
+from likeness.vectors.engine import load_faiss
 from likeness.vectors.exact import ExactIndex
+from likeness.vectors.files import DurableFile
 from likeness.vectors.index import VectorIndex
+from likeness.vectors.torch_scan import TorchScan
 
-WriteFile: TypeAlias = Callable[[str, Iterable[bytes]], None]
-"""Writes one more file of the snapshot, durably, from its pieces."""
+NewFile: TypeAlias = Callable[[str], AbstractContextManager[DurableFile]]
+"""Opens one more file of the snapshot; leaving the block makes it durable."""
+
+CODES_NAME = "codes.faiss"
+COLLECTION_NAME = "milvus.collection"
+_ROWS_TO_TRAIN = 256
+"""With fewer rows than this the codes would cost more than they save."""
+
+_MOST_CELLS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotParts:
-    """What a kind is opened from. files: the kind's own, by name, uint8 [size], verified."""
+    """What a kind is opened from. files: the kind's own, by name, uint8 [size], verified.
+
+    server: of a kind that stands elsewhere. device: that holds a copy of what is scanned.
+    """
 
     ids: ImageIds
     vectors: StoredVectors
     files: Mapping[str, npt.NDArray[np.uint8]]
     options: Mapping[str, Any]
+    server: str = ""
+    device: str = "cpu"
 
 
 class Kind(Protocol):
-    """How one kind of index is built and opened."""
+    """How one kind of index is built and opened.
 
-    def build(self, ids: ImageIds, vectors: StoredVectors, write: WriteFile) -> Mapping[str, Any]:
+    fallback: the kind that stands in when this one misses the recall that is asked of it; None
+    for one that is exact.
+    """
+
+    @property
+    def fallback(self) -> str | None: ...
+
+    def build(
+        self, ids: ImageIds, vectors: StoredVectors, new_file: NewFile, server: str
+    ) -> Mapping[str, Any]:
         """Write the files that the kind adds; returns the options to keep in the manifest.
 
         ids: int64 [n], ascending; vectors: float16 [n, d], mapped from the disk.
@@ -44,23 +75,112 @@ class Kind(Protocol):
 
     def open(self, parts: SnapshotParts) -> VectorIndex: ...
 
+    def dispose(self, folder: Path, server: str) -> None:
+        """What the snapshot in the folder keeps elsewhere is gone."""
+        ...
+
 
 class ExactKind:
     """The float16 scan: its index is the vector file itself, so there is nothing to build."""
+
+    fallback: str | None = None
 
     def build(
         self,
         ids: ImageIds,  # noqa: ARG002
         vectors: StoredVectors,  # noqa: ARG002
-        write: WriteFile,  # noqa: ARG002
+        new_file: NewFile,  # noqa: ARG002
+        server: str,  # noqa: ARG002
     ) -> Mapping[str, Any]:
         return {}
 
     def open(self, parts: SnapshotParts) -> VectorIndex:
+        if parts.device.startswith("cuda"):
+            return ExactIndex(
+                parts.ids, parts.vectors, scan=TorchScan(parts.vectors, device=parts.device)
+            )
         return ExactIndex(parts.ids, parts.vectors)
 
+    def dispose(self, folder: Path, server: str) -> None:
+        """Nothing is kept elsewhere."""
 
-KINDS: Mapping[str, Kind] = {"exact": ExactKind()}
+
+class CompressedKind:
+    """4-bit codes: all scanned (`cells` 1), or in cells of which a query visits some."""
+
+    def __init__(self, fallback: str, cells_of: Callable[[int], int]) -> None:
+        self.fallback: str | None = fallback
+        self._cells_of = cells_of
+
+    def build(
+        self,
+        ids: ImageIds,  # noqa: ARG002
+        vectors: StoredVectors,
+        new_file: NewFile,
+        server: str,  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        if len(vectors) < _ROWS_TO_TRAIN:
+            return {}
+        faiss = load_faiss()
+        engine = build_engine(vectors, self._cells_of(len(vectors)))
+        with new_file(CODES_NAME) as file:
+            faiss.write_index(engine, faiss.PyCallbackIOWriter(file.write, 1 << 20))
+        return Knobs(nprobe=max(1, engine.nlist // 32)).as_dict() | {"cells": int(engine.nlist)}
+
+    def open(self, parts: SnapshotParts) -> VectorIndex:
+        codes = parts.files.get(CODES_NAME)
+        if codes is None:  # so few rows that none were made
+            return ExactIndex(parts.ids, parts.vectors)
+        try:
+            engine = load_faiss().deserialize_index(codes)
+            knobs = Knobs.from_dict(parts.options)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise SnapshotError(
+                f"the compressed codes were written by another FAISS than this one reads: {error}; "
+                "build them again with `likeness reindex`"
+            ) from error
+        return CandidateIndex(parts.ids, parts.vectors, Codes(engine), knobs)
+
+    def dispose(self, folder: Path, server: str) -> None:
+        """Nothing is kept elsewhere."""
+
+
+class MilvusKind:
+    """Candidates from a Milvus server, or from milvus-lite in this process."""
+
+    fallback: str | None = "compressed"
+
+    def build(
+        self, ids: ImageIds, vectors: StoredVectors, new_file: NewFile, server: str
+    ) -> Mapping[str, Any]:
+        name = f"likeness_{secrets.token_hex(8)}"
+        with new_file(COLLECTION_NAME) as file:  # first, so that a killed build can be swept
+            file.write(name.encode())
+        milvus.fill(server, name, ids, vectors)
+        return Knobs(direct=0).as_dict()
+
+    def open(self, parts: SnapshotParts) -> VectorIndex:
+        name = parts.files[COLLECTION_NAME].tobytes().decode()
+        proposer = milvus.MilvusProposer(parts.server, name, parts.ids)
+        return CandidateIndex(parts.ids, parts.vectors, proposer, Knobs.from_dict(parts.options))
+
+    def dispose(self, folder: Path, server: str) -> None:
+        name = folder / COLLECTION_NAME
+        if name.is_file():
+            milvus.drop(server, name.read_text())
+
+
+def _cells(n: int) -> int:
+    """About the square root of n, a power of two: cells of some thousand images."""
+    return min(_MOST_CELLS, 1 << round(math.log2(max(16.0, math.sqrt(n)))))
+
+
+KINDS: Mapping[str, Kind] = {
+    "exact": ExactKind(),
+    "compressed": CompressedKind("exact", lambda _: 1),
+    "ivf": CompressedKind("compressed", _cells),
+    "milvus": MilvusKind(),
+}
 
 
 def kind_named(name: str) -> Kind:

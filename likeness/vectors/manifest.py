@@ -11,7 +11,7 @@ from typing import Any
 from likeness.errors import SnapshotDamaged, SnapshotError
 from likeness.vectors.files import FileFacts
 
-FORMAT = 1
+FORMAT = 2
 """Of the files on disk; raised when an older version of the code could misread them."""
 
 MANIFEST_NAME = "manifest.json"
@@ -93,6 +93,11 @@ class Manifest:
                     f"index {path} has format {values['format']}, this version reads up to "
                     f"{FORMAT}; update Likeness, or let it write its own: "
                     "`likeness reindex --index-only`"
+                )
+            if values["format"] < FORMAT:
+                raise SnapshotError(
+                    f"index {path} has format {values['format']} of an older version; the next "
+                    "publish replaces it, or now: `likeness reindex --index-only`"
                 )
             return cls.from_dict(values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

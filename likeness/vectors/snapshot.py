@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from likeness.errors import SnapshotDamaged, SnapshotMissing, SnapshotNotWritten, VectorError
 from likeness.types import ImageIds, StoredVectors
+from likeness.vectors.candidates import CandidateIndex
+from likeness.vectors.choice import Budget, Choice, choose
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.files import DurableFile, FileFacts, VerifiedFile, sync_directory
 from likeness.vectors.index import VectorIndex
-from likeness.vectors.kinds import SnapshotParts, WriteFile, kind_named
+from likeness.vectors.kinds import KINDS, NewFile, SnapshotParts, kind_named
 from likeness.vectors.manifest import MANIFEST_NAME, Manifest
+from likeness.vectors.recall import Examination, TextQueries, tune, worst
 from likeness.vectors.validate import check_ids, check_vectors
 
 IDS_NAME = "ids.i64"
@@ -29,6 +33,8 @@ PARTIAL_PREFIX = ".partial-"
 
 IN_MEMORY_BYTES = 512 << 20
 """Snapshots up to this size are read into memory, larger ones are mapped. See VerifiedFile."""
+
+DEFAULT_BUDGET = Budget()
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _CANARIES = 32
@@ -58,25 +64,40 @@ def write_snapshot(
     revision: int,
     digest: str,
     kind: str = "exact",
+    budget: Budget = DEFAULT_BUDGET,
+    text_queries: TextQueries | None = None,
+    server: str = "",
 ) -> Manifest:
     """A whole, verified snapshot stands in the folder `target`, or nothing does.
 
     batches: ids int64 [n] and vectors float16 [n, dim], the ids ascending from batch to batch.
+    kind: of `kinds.KINDS`, or `auto`. text_queries: words to measure recall by, for a kind that is
+    not exact; one that misses `budget.recall` however it is tuned gives way to its fallback.
+    server: for a kind whose index stands elsewhere.
     Written beside as `.partial-…`, fsynced, renamed, the parent fsynced, then read back from the
     disk, compared with its checksums, and asked for some of the vectors it holds.
     Raises SnapshotNotWritten when the disk is full or fails, SnapshotDamaged when what was read
     back is not what was written, VectorError for vectors that may not be stored.
     """
-    chosen = kind_named(kind)
     partial = target.with_name(f"{PARTIAL_PREFIX}{target.name}-{secrets.token_hex(4)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         files: dict[str, FileFacts] = {}
         ids = _write_vectors(partial, batches, dim, files)
-        options = chosen.build(ids, _map_vectors(partial, len(ids), dim), _writer(partial, files))
+        vectors = _map_vectors(partial, len(ids), dim)
+        built = _build(
+            partial,
+            ids,
+            vectors,
+            files,
+            choose(kind, vectors, budget),
+            budget,
+            text_queries,
+            server,
+        )
         manifest = Manifest(
-            kind=kind,
+            kind=built.kind,
             fingerprint=fingerprint,
             dim=dim,
             revision=revision,
@@ -84,7 +105,8 @@ def write_snapshot(
             count=len(ids),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             files=files,
-            options=options,
+            options=built.options,
+            recall=built.recall,
             made_with={"faiss": str(load_faiss().__version__), "numpy": np.__version__},
         )
         with DurableFile(partial / MANIFEST_NAME) as file:
@@ -98,17 +120,23 @@ def write_snapshot(
     except OSError as error:
         raise SnapshotNotWritten(str(target), error.strerror or str(error)) from error
     finally:
-        discard(partial)
+        if partial.is_dir():
+            discard_everywhere(partial, server)
     try:
-        try_canaries(open_snapshot(target))
+        try_canaries(open_snapshot(target, server=server))
     except BaseException:
-        discard(target)
+        discard_everywhere(target, server)
         raise
     return manifest
 
 
-def open_snapshot(path: Path, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> Snapshot:
+def open_snapshot(
+    path: Path, *, in_memory_bytes: int = IN_MEMORY_BYTES, server: str = "", device: str = "cpu"
+) -> Snapshot:
     """The index in the folder `path`, every file of it verified by size and SHA-256.
+
+    server: where a kind that stands elsewhere is to be found. device: `cuda…` keeps a copy of an
+    exact index in that GPU's memory.
 
     Raises SnapshotMissing when the folder is not there, SnapshotDamaged when anything in it is
     not as it was written, SnapshotError when a newer version wrote it.
@@ -130,8 +158,10 @@ def open_snapshot(path: Path, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> Snap
     parts = SnapshotParts(
         ids=ids.view(np.int64),
         vectors=vectors.view(np.float16).reshape(n, d),
-        files={name: f.data for name, f in files.items() if name not in (IDS_NAME, VECTORS_NAME)},
+        files={name: files[name].data for name in _own(manifest.files)},
         options=manifest.options,
+        server=server,
+        device=device,
     )
     index = kind_named(manifest.kind).open(parts)
     return Snapshot(path, manifest, index, tuple(files.values()))
@@ -178,6 +208,13 @@ def discard(path: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
+def discard_everywhere(path: Path, server: str) -> None:
+    """`discard`, and what the snapshot keeps on a server as well."""
+    for kind in KINDS.values():
+        kind.dispose(path, server)
+    discard(path)
+
+
 def _write_vectors(
     folder: Path,
     batches: Iterable[tuple[ImageIds, StoredVectors]],
@@ -209,14 +246,62 @@ def _map_vectors(folder: Path, n: int, dim: int) -> StoredVectors:
     return np.memmap(folder / VECTORS_NAME, dtype=np.float16, mode="r", shape=(n, dim))
 
 
-def _writer(folder: Path, files: dict[str, FileFacts]) -> WriteFile:
-    def write(name: str, pieces: Iterable[bytes]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Built:
+    kind: str
+    options: Mapping[str, Any]
+    recall: Mapping[str, Any]
+
+
+def _build(
+    folder: Path,
+    ids: ImageIds,
+    vectors: StoredVectors,
+    files: dict[str, FileFacts],
+    choice: Choice,
+    budget: Budget,
+    text_queries: TextQueries | None,
+    server: str,
+) -> _Built:
+    """The chosen kind stands in the folder, or the one it falls back to, tuned and measured."""
+    examination: Examination | None = None
+    kind, reason = choice.kind, choice.reason
+    while True:
+        chosen = kind_named(kind)
+        options = dict(chosen.build(ids, vectors, _new_file(folder, files), server)) | {
+            "chosen": reason
+        }
+        own = {name: np.memmap(folder / name, dtype=np.uint8, mode="r") for name in _own(files)}
+        index = chosen.open(SnapshotParts(ids, vectors, own, options, server))
+        if not isinstance(index, CandidateIndex):
+            return _Built(kind, options, {"exact": True})
+        if examination is None:
+            examination = Examination(index.exact, text_queries)
+        knobs, report = tune(index, examination, budget.recall)
+        recall = {"target": budget.recall, "queries": examination.asked, "found": report}
+        if worst(report) >= budget.recall or chosen.fallback is None:
+            return _Built(kind, options | knobs.as_dict(), recall)
+        reason = f"{kind} reached a recall of {worst(report):.3f} only; {choice.reason}"
+        kind = chosen.fallback
+        chosen.dispose(folder, server)
+        for name in _own(files):
+            del files[name]
+            (folder / name).unlink()
+
+
+def _own(files: Mapping[str, FileFacts]) -> list[str]:
+    """The files that a kind added."""
+    return [name for name in files if name not in (IDS_NAME, VECTORS_NAME)]
+
+
+def _new_file(folder: Path, files: dict[str, FileFacts]) -> NewFile:
+    @contextlib.contextmanager
+    def open_new(name: str) -> Iterator[DurableFile]:
         with DurableFile(folder / name) as file:
-            for piece in pieces:
-                file.write(piece)
+            yield file
             files[name] = file.finish()
 
-    return write
+    return open_new
 
 
 def _read_manifest(path: Path) -> Manifest:

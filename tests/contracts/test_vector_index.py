@@ -6,7 +6,7 @@ A new implementation is one more entry of IMPLEMENTATIONS.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,14 @@ import pytest
 
 from likeness.errors import VectorError
 from likeness.types import ImageIds, StoredVectors
+from likeness.vectors.candidates import CandidateIndex, Knobs
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.idset import IdSet
 from likeness.vectors.index import NO_ID, VectorIndex
+from likeness.vectors.milvus import close_clients
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
 from likeness.vectors.tail import Tail
+from likeness.vectors.torch_scan import TorchScan
 from tests.fakes.vectors import as_queries, brute_force, sparse_ids, unit_vectors
 
 DIM = 24
@@ -61,7 +64,64 @@ def tail_view(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorInde
     return tail.view()
 
 
-IMPLEMENTATIONS: list[Build] = [in_memory, loaded_snapshot, mapped_snapshot, tail_view]
+def _compressed(
+    folder: Path, ids: ImageIds, vectors: StoredVectors, kind: str, knobs: Knobs
+) -> VectorIndex:
+    """With knobs that leave as much as can be to the codes, which few images would not."""
+    write_snapshot(
+        folder / "s",
+        [(ids, vectors)],
+        fingerprint="f",
+        dim=vectors.shape[1],
+        revision=1,
+        digest="d",
+        kind=kind,
+    )
+    index = open_snapshot(folder / "s").index
+    return index.with_knobs(knobs) if isinstance(index, CandidateIndex) else index
+
+
+def compressed_scan(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
+    return _compressed(
+        folder, ids, vectors, "compressed", Knobs(refine=2, least=40, nprobe=1, direct=0)
+    )
+
+
+def inverted_file(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
+    return _compressed(folder, ids, vectors, "ivf", Knobs(refine=2, least=40, nprobe=6, direct=0))
+
+
+def graphics_card(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
+    """The scan for GPUs, on torch's processor device."""
+    return ExactIndex(ids, vectors, scan=TorchScan(vectors, device="cpu"))
+
+
+def milvus_lite(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
+    pytest.importorskip("pymilvus", reason="pymilvus is not installed")
+    pytest.importorskip("milvus_lite", reason="milvus-lite is not installed")
+    server = f"milvus:{folder / 'lite.db'}"
+    write_snapshot(
+        folder / "s",
+        [(ids, vectors)],
+        fingerprint="f",
+        dim=vectors.shape[1],
+        revision=1,
+        digest="d",
+        kind="milvus",
+        server=server,
+    )
+    return open_snapshot(folder / "s", server=server).index
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left_open() -> Iterator[None]:
+    yield
+    close_clients()
+
+
+EXACT: list[Build] = [in_memory, loaded_snapshot, mapped_snapshot, tail_view, graphics_card]
+APPROXIMATE: list[Build] = [compressed_scan, inverted_file, milvus_lite]
+IMPLEMENTATIONS = EXACT + APPROXIMATE
 
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda build: build.__name__)
@@ -89,6 +149,7 @@ def filters(ids: ImageIds) -> list[IdSet | None]:
     return [None, *map(IdSet, shares), IdSet(ids), IdSet(ids[450:750]), IdSet([]), strangers]
 
 
+@pytest.mark.parametrize("build", EXACT, ids=lambda build: build.__name__)
 def test_answers_are_those_of_brute_force_for_any_filter_and_removal(
     build: Build, tmp_path: Path, ids: ImageIds, vectors: StoredVectors
 ) -> None:
@@ -103,6 +164,29 @@ def test_answers_are_those_of_brute_force_for_any_filter_and_removal(
                     expected = brute_force(ids, vectors, query, k, allowed=allowed, removed=removed)
                     near, scores = found.row(row)
                     assert (near.tolist(), scores.tolist()) == expected
+
+
+@pytest.mark.parametrize("build", APPROXIMATE, ids=lambda build: build.__name__)
+def test_scores_are_exact_and_few_neighbours_are_missed_for_any_filter_and_removal(
+    build: Build, tmp_path: Path, ids: ImageIds, vectors: StoredVectors
+) -> None:
+    index = build(tmp_path, ids, vectors)
+    queries = np.concatenate([as_queries(vectors[[3, 10]]), as_queries(unit_vectors(2, DIM, 9))])
+    found_share = []
+    for allowed in filters(ids):
+        for removed in (None, IdSet(ids[::2]), IdSet(ids[520:680])):
+            found = index.search(queries, 10, allowed=allowed, removed=removed)
+            for row, query in enumerate(queries):
+                every = brute_force(ids, vectors, query, 800, allowed=allowed, removed=removed)
+                score_of = dict(zip(*every, strict=True))
+                near, scores = found.row(row)
+                assert scores.tolist() == [score_of[i] for i in near.tolist()]
+                ranked = list(zip((-scores).tolist(), near.tolist(), strict=True))
+                assert ranked == sorted(set(ranked))
+                if every[1]:
+                    bar = every[1][:10][-1]
+                    found_share.append((scores >= bar).sum() / min(10, len(every[1])))
+    assert np.mean(np.minimum(found_share, 1)) > 0.9
 
 
 def test_when_k_images_are_allowed_k_come_back(

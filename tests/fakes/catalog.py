@@ -74,6 +74,10 @@ class FakeSpaceCatalog:
         current = [row for row in self.rows if row.state is SnapshotState.CURRENT]
         return Head(self.revision, current[0] if current else None)
 
+    def count_changes(self, space_id: int, revision: int) -> tuple[int, int]:
+        changes = self.changes_since(space_id, revision)
+        return len(changes.added_ids), len(changes.dead_ids)
+
     def changes_since(self, space_id: int, revision: int) -> Changes:
         self.questions.append("changes_since")
         added = [i for i in self.ready_ids.tolist() if self.embedding_revision[i] > revision]

@@ -114,7 +114,7 @@ def test_a_snapshot_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(SnapshotError, match="kinds: exact"):
+    with pytest.raises(SnapshotError, match="kinds: auto, exact"):
         write_snapshot(
             tmp_path / "one", [], fingerprint="f", dim=8, revision=1, digest="d", kind="magic"
         )

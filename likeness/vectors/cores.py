@@ -1,0 +1,57 @@
+"""The machine's cores, shared out among the searches that run at once.
+
+FAISS starts a team of threads for every call. Left alone, ten queries on two cores are twenty
+threads that wait for each other; here a search gets the cores that are free, one at least, and
+waits when there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from likeness.vectors.engine import load_faiss
+
+
+class Cores:
+    """Hands out up to `total` cores. Thread-safe; first come, first served by the lock."""
+
+    def __init__(self, total: int) -> None:
+        self.total = max(1, total)
+        self._free = self.total
+        self._change = threading.Condition()
+
+    @contextlib.contextmanager
+    def some(self, wanted: int) -> Iterator[int]:
+        """Hold up to `wanted` cores, at least one, for a block that FAISS works in."""
+        with self._change:
+            while not self._free:
+                self._change.wait()
+            got = max(1, min(wanted, self._free))
+            self._free -= got
+        try:
+            load_faiss().omp_set_num_threads(got)  # of this thread only
+            yield got
+        finally:
+            with self._change:
+                self._free += got
+                self._change.notify()
+
+
+_lock = threading.Lock()
+_cores: list[Cores] = []
+
+
+def cores() -> Cores:
+    """The one pool of this process: as many as OpenMP would use, until `limit_cores`."""
+    with _lock:
+        if not _cores:
+            _cores.append(Cores(load_faiss().omp_get_max_threads()))
+        return _cores[0]
+
+
+def limit_cores(total: int) -> None:
+    """Searches of this process use that many cores from now on, all together."""
+    with _lock:
+        _cores[:] = [Cores(total)]

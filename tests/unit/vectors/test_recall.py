@@ -1,0 +1,136 @@
+"""Recall is measured, tuned to, and an index that misses it gives way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likeness.errors import SnapshotError
+from likeness.types import Embeddings
+from likeness.vectors.candidates import CandidateIndex, Knobs
+from likeness.vectors.choice import Budget, choose
+from likeness.vectors.exact import ExactIndex
+from likeness.vectors.halfscan import Selection
+from likeness.vectors.manifest import Manifest
+from likeness.vectors.recall import Examination, tune, worst
+from likeness.vectors.snapshot import open_snapshot, write_snapshot
+from tests.fakes.vectors import as_queries, unit_vectors
+
+DIM = 16
+ROWS = unit_vectors(3000, DIM, 0, groups=30)
+IDS = np.arange(len(ROWS), dtype=np.int64)
+
+
+class Careless:
+    """Proposes the best rows but for a share of them, which it never finds."""
+
+    cells = 1
+    most: int | None = None
+    most_listed: int | None = None
+
+    def __init__(self, lost_share: float) -> None:
+        self._lost = np.random.default_rng(1).random(len(ROWS)) < lost_share
+
+    def candidates(
+        self, queries: Embeddings, n: int, selection: Selection, nprobe: int
+    ) -> np.ndarray:
+        scores = queries @ ROWS.astype(np.float32).T
+        scores[:, self._lost] = -2
+        hidden = np.ones(len(ROWS), dtype=np.bool_)
+        hidden[selection.rows] = False
+        scores[:, hidden] = -3
+        return np.argsort(-scores, axis=1)[:, :n]
+
+
+def careless(lost_share: float) -> CandidateIndex:
+    return CandidateIndex(IDS, ROWS, Careless(lost_share), Knobs(refine=1, least=10, direct=0))
+
+
+def test_an_index_that_loses_a_tenth_is_found_to_lose_a_tenth() -> None:
+    report = Examination(ExactIndex(IDS, ROWS), sample=100).ask(careless(0.1))
+    assert set(report) == {"image"}
+    assert set(report["image"]) == {"all", "filter_10%", "filter_1%"}
+    assert report["image"]["all"]["@10"] == pytest.approx(0.9, abs=0.03)
+    assert report["image"]["all"]["@100"] == pytest.approx(0.9, abs=0.03)
+
+
+def test_words_are_examined_beside_images_when_there_are_any() -> None:
+    words = as_queries(unit_vectors(7, DIM, 3))
+    examination = Examination(ExactIndex(IDS, ROWS), lambda: words, sample=50)
+    assert examination.asked == {"image": 50, "text": 7}
+    assert worst(examination.ask(careless(0.0))) == 1.0
+    assert set(examination.ask(careless(0.3))) == {"image", "text"}
+
+
+def test_the_image_asked_with_does_not_count_as_found() -> None:
+    """With every row lost but the query's own, nothing is found."""
+    index = careless(0.0)
+    examination = Examination(index.exact, sample=20)
+    alone = CandidateIndex(IDS, ROWS, Careless(0.999), Knobs(refine=1, least=10, direct=0))
+    assert examination.ask(alone)["image"]["all"]["@10"] < 0.1
+
+
+def test_tuning_stops_at_the_least_effort_that_reaches_the_target(tmp_path: Path) -> None:
+    manifest = written(tmp_path / "s", "ivf")
+    index = open_snapshot(tmp_path / "s").index
+    assert isinstance(index, CandidateIndex)
+    examination = Examination(index.exact)
+    easy, _ = tune(index, examination, target=0.5)
+    hard, reached = tune(index, examination, target=0.98)
+    assert easy.nprobe <= hard.nprobe
+    assert worst(reached) >= 0.98
+    assert manifest.recall["found"]["image"]["all"]["@10"] >= 0.98
+    assert manifest.recall["target"] == 0.98
+    assert manifest.options["nprobe"] == index.knobs.nprobe == hard.nprobe
+
+
+def written(target: Path, kind: str, budget: Budget | None = None) -> Manifest:
+    return write_snapshot(
+        target,
+        [(IDS, ROWS)],
+        fingerprint="f",
+        dim=DIM,
+        revision=1,
+        digest="d",
+        kind=kind,
+        budget=budget or Budget(),
+    )
+
+
+def test_a_kind_that_cannot_reach_the_target_gives_way_until_one_can(tmp_path: Path) -> None:
+    manifest = written(tmp_path / "s", "ivf", Budget(recall=1.01))  # no index that is not exact
+    assert manifest.kind == "exact"
+    assert "compressed reached a recall of" in manifest.options["chosen"]
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "ids.i64",
+        "manifest.json",
+        "vectors.f16",
+    ]
+    assert isinstance(open_snapshot(tmp_path / "s").index, ExactIndex)
+
+
+def test_the_kind_follows_from_what_the_scan_costs_here() -> None:
+    assert choose("auto", ROWS, Budget()).kind == "exact"
+    assert choose("auto", ROWS, Budget(latency_ms=1e-6)).kind == "ivf"
+    assert choose("auto", ROWS, Budget(memory_bytes=1000)).kind == "compressed"
+    assert choose("compressed", ROWS, Budget()).reason == "asked for"
+    assert choose("auto", ROWS[:0], Budget()).kind == "exact"
+    with pytest.raises(SnapshotError, match="kinds: auto, exact, compressed"):
+        choose("magic", ROWS, Budget())
+
+
+@pytest.mark.parametrize("kind", ["compressed", "ivf"])
+@pytest.mark.parametrize("n", [0, 1, 50, 255])
+def test_an_approximate_kind_of_very_few_images_is_exact(tmp_path: Path, kind: str, n: int) -> None:
+    write_snapshot(
+        tmp_path / "s",
+        [(IDS[:n], ROWS[:n])],
+        fingerprint="f",
+        dim=DIM,
+        revision=1,
+        digest="d",
+        kind=kind,
+    )
+    assert isinstance(open_snapshot(tmp_path / "s").index, ExactIndex)
