@@ -117,9 +117,11 @@ class WordsConfig:
 class PublishConfig:
     """folder: where the files go that `likeness:tiny@FOLDER` loads. look: share of the class
     feature in the vector of an image, the rest being the words'. crop_pct: share of the shorter
-    side that is looked at."""
+    side that is looked at. blend: share of the student's backbone that is replaced by the
+    teacher's own weights (WiSE-FT, as in StudentConfig); 0 where they do not fit."""
 
     folder: Path
+    blend: float = 0.0
     look: float = 0.5
     crop_pct: float = 0.95
 

@@ -7,6 +7,8 @@ from likeness.errors import SettingsError
 from training.config import DistillConfig
 from training.progress import Report
 from training.publish import averaged_student, parameter_count, publish, stored_bytes
+from training.student import blend
+from training.teacher import read_weights
 from training.words.build import teach_words
 
 
@@ -19,6 +21,8 @@ def release(config: DistillConfig, *, report: Report = print) -> Manifest:
     if config.publish is None:
         raise SettingsError("the run's configuration has no [publish] section")
     network, text = averaged_student(config.output), None
+    if config.publish.blend:
+        blend(network, read_weights(config.teacher.weights), config.publish.blend)
     if config.words is not None:
         network, text = teach_words(
             network, config, crop_pct=config.publish.crop_pct, report=report

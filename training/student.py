@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -44,8 +46,15 @@ def make_student(
         earlier = load_checkpoint(config.run)
         if earlier is None:
             raise SettingsError(f"student.run = {config.run} holds no checkpoint to start from")
-        inherited = {name: t.clone() for name, t in network.state_dict().items()}
         network.load_state_dict(earlier["average"])
-        for name, weight in network.backbone.state_dict().items():
-            weight.lerp_(inherited[f"backbone.{name}"], config.blend)
+        blend(network, teacher_weights, config.blend)
     return network
+
+
+def blend(network: TinyNetwork, teacher_weights: Mapping[str, Tensor], share: float) -> None:
+    """Replace this share of every backbone weight by the teacher's own (WiSE-FT)."""
+    shape = network.config
+    patch = int(network.backbone.patch_embed.patch_size[0])
+    inherited = fit_weights(teacher_weights, shape.input_size, patch, shape.depth)
+    for name, weight in network.backbone.state_dict().items():
+        weight.lerp_(inherited[name].to(weight), share)

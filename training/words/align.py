@@ -35,8 +35,9 @@ class AlignConfig:
     """captions, names, groups, keep: weights of the four losses. learning_rate: of the
     projection; text_rate: of the text table's map. class_weight: length of the sure class's
     vector beside the projection's, which has length 1. above: share of the words above a class
-    in its vector. soft: share of a caption's target that goes to captions like it. dropout:
-    within the projection. jitter: deviation of the noise added to the unit features."""
+    in its vector, each weighted by its number of classes to the power -narrowness. soft: share
+    of a caption's target that goes to captions like it. dropout: within the projection.
+    jitter: deviation of the noise added to the unit features."""
 
     hidden: int = 256
     steps: int = 300
@@ -49,10 +50,11 @@ class AlignConfig:
     jitter: float = 0.02
     captions: float = 1.0
     names: float = 0.3
-    groups: float = 0.3
+    groups: float = 1.0
     keep: float = 1.0
-    class_weight: float = 0.6
-    above: float = 0.4
+    class_weight: float = 0.7
+    above: float = 0.8
+    narrowness: float = 0.5
     temperature: float = 0.05
     soft: float = 0.2
     soft_temperature: float = 0.1
@@ -122,7 +124,8 @@ class Aligner:
         # What each row has of each group, once: [n, groups].
         self._mass = photos.wanted.float() @ self._membership
         # A narrow word says more of a class than a broad one.
-        self._narrow = self._membership / self._membership.sum(0).clamp(min=1)
+        sizes = self._membership.sum(0).clamp(min=1)
+        self._narrow = self._membership * sizes.pow(-config.narrowness)
 
     def fit(self, report: Report) -> Aligned:
         """Train for `config.steps` steps."""
@@ -198,12 +201,7 @@ class Aligner:
         pairs = self._draw(config.captioned_batch, len(self._pair_photo))
         photo, texts = self._pair_photo[pairs], self._unit(self._pair_text[pairs])
         scores = self.log_scale.exp() * self.image_vectors(photo, class_words) @ texts.T
-        same = (photo[:, None] == photo[None, :]) & ~torch.eye(len(pairs), dtype=torch.bool)
-        scores = scores.masked_fill(same, -1e4)
-        likeness = (texts.detach() @ texts.detach().T / config.soft_temperature).masked_fill(
-            same, -1e4
-        )
-        target = config.soft * likeness.softmax(-1) + (1 - config.soft) * torch.eye(len(pairs))
+        scores, target = caption_targets(scores, photo, texts, config.soft, config.soft_temperature)
         return 0.5 * (
             functional.cross_entropy(scores, target) + functional.cross_entropy(scores.T, target)
         )
@@ -241,6 +239,17 @@ class Aligner:
         word = synonyms[torch.arange(count), torch.where(usual, 0, other)]
         prompt = torch.randint(len(PROMPTS), (count,), generator=self.generator)
         return self._unit(word + self._prompts[prompt])
+
+
+def caption_targets(
+    scores: Tensor, photo: Tensor, texts: Tensor, soft: float, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """(scores, target), both [n, n]: other captions of a row's own photo are taken out, and the
+    share `soft` of the target goes to captions like its own."""
+    own = torch.eye(len(photo))
+    same = (photo[:, None] == photo[None, :]) & (own == 0)
+    alike = ((texts @ texts.T).detach() / temperature).masked_fill(same, -1e4).softmax(-1)
+    return scores.masked_fill(same, -1e4), soft * alike + (1 - soft) * own
 
 
 def membership(groups: Sequence[WordGroup], classes: int) -> Tensor:

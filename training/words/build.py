@@ -21,6 +21,7 @@ from training.words.align import AlignConfig, Aligner, AlignPhotos, Sentences
 from training.words.classes import ClassName, ClassTable, WordGroup
 from training.words.features import student_pooled
 from training.words.minilm import MiniLm
+from training.words.refine import RefineConfig, refine
 from training.words.text_table import (
     Reduction,
     TextTable,
@@ -54,6 +55,7 @@ def teach_words(
     aligned = Aligner(
         seen, classes, table, sentences, AlignConfig(steps=words.steps, seed=words.seed)
     ).fit(report)
+    refine(aligned, seen, table, list(sentences.texts), RefineConfig(seed=words.seed), report)
     return with_text_head(network, aligned.projection), TextParts(table, aligned.class_words)
 
 
