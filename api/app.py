@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -101,6 +101,12 @@ def create_app(given: Settings | Runtime, *, hosts: frozenset[str] | None = None
     return app
 
 
+def operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The operations of an OpenAPI document."""
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
 async def _on_own_validation(_request: Request, error: Exception) -> JSONResponse:
     """Bodies that routes validate themselves, because they come in more than one form."""
     assert isinstance(error, ValidationError)
@@ -119,6 +125,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             found = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= found.pop("$defs", {})
             schemas[model.__name__] = found
+        for operation in operations(document):
+            if "security" in operation:  # optional: asked for once there are keys
+                operation["security"] = [{}, *operation["security"]]
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         app.openapi_schema = document

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from likeness import errors as e
 from likeness.errors import LikenessError, WhereError
@@ -219,8 +220,10 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, LikenessError)
         return problem_of(error)
 
-    async def on_http_exception(_request: Request, error: Exception) -> JSONResponse:
+    async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            return _not_allowed(app, request)
         kind = _BY_STATUS.get(error.status_code)
         if kind is None:
             kind = ProblemKind(error.status_code, "http", str(error.detail))
@@ -238,6 +241,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(Exception, on_anything)
+
+
+def _not_allowed(app: FastAPI, request: Request) -> JSONResponse:
+    """405, with every method that the address knows: each is a route of its own here."""
+    allowed: set[str] = set()
+    for path, methods in app.openapi()["paths"].items():
+        if compile_path(path)[0].fullmatch(request.url.path):
+            allowed |= {method.upper() for method in methods}
+    listed = ", ".join(sorted(allowed))
+    detail = f"{request.method} is not known here; {listed or 'nothing'} is"
+    return problem(_BY_STATUS[405], detail, headers={"Allow": listed})
 
 
 def validation_problem(found: Sequence[Mapping[str, Any]]) -> JSONResponse:

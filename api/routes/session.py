@@ -43,15 +43,16 @@ async def open_session(asked: SessionAsked, request: Request, response: Response
     scope = await run_in_threadpool(keeper.scope_of, asked.key)
     if scope is None:
         raise KeyNeeded("this key is wrong or revoked")
-    response.set_cookie(
-        COOKIE,
-        asked.key,
-        max_age=_MONTH_S,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
     needed = await run_in_threadpool(keeper.scope_of, None) is None
+    if needed:  # then the key is one of ours, and fit for a header
+        response.set_cookie(
+            COOKIE,
+            asked.key,
+            max_age=_MONTH_S,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
     return Session(key_needed=needed, scope=scope)
 
 
