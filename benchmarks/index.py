@@ -8,6 +8,7 @@ that all have reached. Effort (ef, nprobe) is raised until recall@10 reaches the
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -39,7 +40,8 @@ Search = Callable[[Embeddings], np.ndarray]
 class Peer(Protocol):
     """One kind of index. efforts: values to try, cheapest first; () when there is none."""
 
-    efforts: tuple[int, ...]
+    @property
+    def efforts(self) -> tuple[int, ...]: ...
 
     def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
         """Build and store; returns how many rows are in it."""
@@ -294,7 +296,7 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
         except NotImplementedError:
             continue
         mask = masks[key]
-        spent = _latencies(lambda q, e=effort, m=mask: peer.search(q, e, m), asked[:50])
+        spent = _latencies(functools.partial(_asked, peer, effort, mask), asked[:50])
         answer[f"filter {key}"] = {
             "recall@10": recall,
             "p50_ms": float(np.percentile(spent, 50)),
@@ -308,6 +310,10 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
+def _asked(peer: Peer, effort: int, mask: np.ndarray, queries: Embeddings) -> np.ndarray:
+    return peer.search(queries, effort, mask)
+
+
 def _truth(
     options: argparse.Namespace, rows: StoredVectors, asked: Embeddings
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -317,17 +323,17 @@ def _truth(
     path = options.work / f"truth-{options.data}-{len(rows)}.npz"
     if not path.exists():
         exact = ExactIndex(np.arange(len(rows)), np.ascontiguousarray(rows))
-        kept = {}
+        kept: dict[str, Any] = {}
         for key, mask in {"all": None, **masks}.items():
             allowed = None if mask is None else IdSet(np.flatnonzero(mask))
             found = exact.search(asked, K, allowed=allowed)
             kept[f"ids {key}"], kept[f"scores {key}"] = found.ids, found.scores
         np.savez(path, **kept)
-    with np.load(path) as kept:
+    with np.load(path) as stored:
         names = ["all", *masks]
         return (
-            {key: kept[f"ids {key}"] for key in names},
-            {key: kept[f"scores {key}"] for key in names},
+            {key: stored[f"ids {key}"] for key in names},
+            {key: stored[f"scores {key}"] for key in names},
             masks,
         )
 

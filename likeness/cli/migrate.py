@@ -6,7 +6,7 @@ import threading
 
 import click
 
-from indexer.migration import roll_back
+from indexer import migration
 from indexer.progress import Progress
 from indexer.service import Indexer
 from likeness.cli.index import report_outcome
@@ -48,11 +48,11 @@ def migrate(
     progress, stop = Progress(), threading.Event()
     with Runtime(settings) as runtime:
         if back:
-            roll_back(runtime.catalog, collection, back)
+            migration.roll_back(runtime.catalog, collection, back)
             _say({"active": back}, f"{back} answers again", as_json=as_json)
             return 0
         if forget_retired:
-            gone = forget_retired(
+            gone = migration.forget_retired(
                 runtime.catalog, collection, runtime.index_dir, settings.index_url
             )
             _say({"forgotten": gone}, f"forgotten: {', '.join(gone) or 'none'}", as_json=as_json)
