@@ -30,15 +30,17 @@ LikenessError
 │   ├── SnapshotDamaged
 │   │   └── SnapshotMissing     it is not on this machine at all
 │   └── SnapshotNotWritten      publishing failed (full disk, say); the old one serves on
-└── CatalogError                the database cannot be used as it is
-    └── CatalogUnavailable      it cannot be reached or is locked; trying again later is safe
+├── CatalogError                the database cannot be used as it is
+│   └── CatalogUnavailable      it cannot be reached or is locked; trying again later is safe
+└── ServiceError                a Likeness service answered with a problem, or not at all
 
 Errors carry values as attributes; messages name the offender, the reason and the remedy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class LikenessError(Exception):
@@ -279,3 +281,23 @@ class CatalogError(LikenessError):
 
 class CatalogUnavailable(CatalogError):
     """The database cannot be reached or stays locked; nothing was written, trying again is safe."""
+
+
+class ServiceError(LikenessError):
+    """A Likeness service answered with a problem, or not at all.
+
+    status: of HTTP, 0 when there was no answer. code: the problem's, stable; see `/v1/problems`.
+    problem: the whole document.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        status: int,
+        code: str,
+        detail: str,
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.url, self.status, self.code, self.detail = url, status, code, detail
+        self.problem = dict(problem or {})
+        super().__init__(f"{url}: {detail}" + (f" ({status} {code})" if status else ""))

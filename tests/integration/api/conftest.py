@@ -7,11 +7,13 @@ those that change something.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -41,6 +43,24 @@ def open_client(runtime: FakeRuntime, **options: object) -> Iterator[TestClient]
         assert client.portal is not None
         client.portal.call(app.state.service.wait_until_ready)
         yield client
+
+
+@contextmanager
+def open_server(runtime: FakeRuntime, **options: object) -> Iterator[str]:
+    """The URL of an app that listens on a free port, warmed up."""
+    app = create_app(runtime, **options)  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.02)
+        while app.state.service.trouble is not None:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
 
 
 def ids_of(client: TestClient) -> list[int]:

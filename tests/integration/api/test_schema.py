@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import positive_data_acceptance
 
 from api.app import create_app
 from likeness.settings import load_settings
-from tests.integration.api.conftest import open_runtime
+from tests.integration.api.conftest import open_runtime, open_server
 
 EXAMPLES = int(os.environ.get("LIKENESS_TEST_EXAMPLES", "10"))
 
@@ -28,17 +25,9 @@ EXAMPLES = int(os.environ.get("LIKENESS_TEST_EXAMPLES", "10"))
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server with twelve pictures."""
-    with open_runtime(tmp_path_factory.mktemp("schema")) as runtime:
-        app = create_app(runtime)
-        running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        while not running.started:
-            time.sleep(0.05)
-        port = running.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-        running.should_exit = True
-        thread.join(30)
+    folder = tmp_path_factory.mktemp("schema")
+    with open_runtime(folder) as runtime, open_server(runtime) as url:
+        yield url
 
 
 schema = schemathesis.openapi.from_dict(create_app(load_settings(home="/nowhere")).openapi())

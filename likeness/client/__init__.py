@@ -1,0 +1,1 @@
+"""The Python client: one set of methods, in this process or through a service."""
