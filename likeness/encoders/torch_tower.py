@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from likeness.encoders.checkpoint import fingerprint_of
+from likeness.encoders.cpu_attention import MatmulAttention
 from likeness.encoders.devices import DTYPES, available_bytes, choose_device, choose_precision
 from likeness.encoders.interface import (
     AttentionFrom,
@@ -77,6 +79,9 @@ class TorchTower(Encoder):
         self.batch_size = request.batch_size or batch_that_fits(
             record, available_bytes(device), precision, cap
         )
+        # torch's own multi-head layer has a fast path that such a mode would bar.
+        packed = any(isinstance(module, nn.MultiheadAttention) for module in model.modules())
+        self._attends_by_matmul = device.type == "cpu" and precision == "bf16" and not packed
         forward = self._features
         self._forward = torch.compile(forward) if request.compiled else forward
 
@@ -125,7 +130,7 @@ class TorchTower(Encoder):
         while start < len(batch):
             part = batch[start : start + self.batch_size]
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), self._attending():
                     parts.append(run(self._pixels(part)).float())
             except torch.OutOfMemoryError:
                 if self.batch_size == 1:
@@ -142,6 +147,12 @@ class TorchTower(Encoder):
         if not parts:
             return np.zeros((0, 0, 0), np.float32)
         return cast(npt.NDArray[np.float32], torch.cat(parts).cpu().numpy())
+
+    def _attending(self) -> AbstractContextManager[object]:
+        """Fused attention, except where matrix products are quicker."""
+        if self._attends_by_matmul:
+            return MatmulAttention()
+        return nullcontext()
 
     def _pixels(self, batch: PreparedBatch) -> Tensor:
         """uint8 [n, s, s, 3] on the host → normalised [n, 3, s, s] on the device.

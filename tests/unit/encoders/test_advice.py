@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.embed_memory import measured_bytes
 from likeness.cli.models import models
 from likeness.encoders.advise import advise, parse_memory
 from likeness.encoders.catalogue import list_models
@@ -148,3 +150,19 @@ def test_the_command_recommends_one_and_says_why(run: Run) -> None:
 def test_options_that_need_each_other_say_so(run: Run, arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, InputError)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k", "bf16"),
+        ("timm:vit_small_patch14_reg4_dinov2.lvd142m", "fp32"),
+        ("timm:swin_tiny_patch4_window7_224.ms_in22k_ft_in1k", "fp32"),
+    ],
+)
+def test_estimated_activations_are_near_the_measured_peak(name: str, precision: str) -> None:
+    estimate = activation_bytes(find(name), 16, precision)  # type: ignore[arg-type]
+    measured = measured_bytes(name, precision, 16)
+    assert 0.6 <= estimate / measured <= 1.7
