@@ -1,0 +1,196 @@
+"""Clusters against labels, beside scikit-learn on the same vectors; maps by trust per second.
+
+    python -m benchmarks.cluster [--data FOLDER] [--encoder NAME] [--home FOLDER] [--maps]
+
+Two labelled sets: `clothing`, by folder, and `photos`, by the narrowest WordNet parent that holds
+at least ten of their classes. scikit-learn's k-means is told the number of classes, as ours is in
+its row; Leiden and HDBSCAN are not. Images in no cluster count as one cluster each for NMI and ARI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from benchmarks.record import print_table, write_result
+from likeness.encoders.interface import Encoder
+from likeness.encoders.loading import load_encoder
+from search.clusters.map import make_map, trustworthiness
+from search.clusters.methods import Size, by_hdbscan, by_kmeans, by_leiden
+from search.graph.build import build_graph
+from search.graph.graph import NeighbourGraph
+
+_ROOT = Path(__file__).resolve().parent.parent
+_FEWEST_CLASSES = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster")
+    parser.add_argument("--data", type=Path, default=_default_data())
+    parser.add_argument("--encoder", default="likeness:tiny")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--maps", action="store_true")
+    options = parser.parse_args(arguments)
+    if not (options.data / "clothing").is_dir():
+        print(f"no folder clothing in {options.data}: name the test data with --data")
+        return 2
+    encoder = load_encoder(options.encoder)
+    figures: dict[str, Any] = {}
+    rows: list[tuple[object, ...]] = []
+    for name, files, labels in (_clothing(options.data), _photos(options.data)):
+        vectors = _vectors(encoder, files, name, options.home)
+        kept = np.flatnonzero(labels != "")
+        halves, labels = vectors[kept].astype(np.float16), labels[kept]
+        graph = build_graph(np.arange(len(halves)), halves, fingerprint="", revision=0)
+        found = _clusterings(halves, labels, graph)
+        figures[name] = {"images": len(halves), "classes": len(set(labels)), "methods": found}
+        rows += [(name, method, *row.values()) for method, row in found.items()]
+        if options.maps:
+            figures[name]["maps"] = _maps(halves, graph)
+    print_table(("set", "method", "clusters", "in none", "NMI", "ARI", "purity", "seconds"), rows)
+    for name, one in figures.items():
+        if "maps" in one:
+            print()
+            print_table(
+                ("set", "map", "trustworthiness", "seconds"),
+                [(name, each, *row.values()) for each, row in one["maps"].items()],
+            )
+    path = write_result(
+        "cluster",
+        command=["python", "-m", "benchmarks.cluster", *(arguments or sys.argv[1:])],
+        data="clothing by folder; photos by WordNet parent",
+        encoder=f"{encoder.spec.name} {encoder.fingerprint[:12]}",
+        figures=figures,
+    )
+    print(f"\nwritten to {path}")
+    return 0
+
+
+def _default_data() -> Path:
+    return Path(os.environ.get("LIKENESS_TEST_DATA") or _ROOT.parent / "shared" / "data")
+
+
+def _clothing(data: Path) -> tuple[str, list[Path], npt.NDArray[np.str_]]:
+    files = sorted((data / "clothing").glob("*/*.jpg"))
+    return "clothing", files, np.array([file.parent.name for file in files])
+
+
+def _photos(data: Path) -> tuple[str, list[Path], npt.NDArray[np.str_]]:
+    files = sorted((data / "photos").glob("*.jpg"))
+    table = json.loads((_ROOT / "training" / "words" / "classes.json").read_text("utf-8"))
+    labels = np.full(len(files), "", dtype="U64")
+    # Groups come broadest last: the first that holds a class is its narrowest parent.
+    for group in table["groups"]:
+        if len(group["members"]) >= _FEWEST_CLASSES:
+            members = np.array(group["members"])
+            members = members[members < len(files)]
+            labels[members[labels[members] == ""]] = group["words"][0]
+    return "photos", files, labels
+
+
+def _vectors(
+    encoder: Encoder, files: Sequence[Path], name: str, folder: Path | None
+) -> npt.NDArray[np.float32]:
+    path = folder and folder / f"{encoder.fingerprint[:12]}-{name}.npy"
+    if path is not None and path.is_file():
+        return np.asarray(np.load(path), dtype=np.float32)
+    parts = []
+    for start in range(0, len(files), 64):
+        images = [np.asarray(Image.open(f).convert("RGB")) for f in files[start : start + 64]]
+        parts.append(encoder.embed(images))
+    vectors = np.concatenate(parts)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, vectors)
+    return vectors
+
+
+def _clusterings(
+    vectors: npt.NDArray[np.float16], labels: npt.NDArray[np.str_], graph: NeighbourGraph
+) -> dict[str, dict[str, float]]:
+    k = len(set(labels))
+    wide = vectors.astype(np.float32)
+    methods: dict[str, Callable[[], npt.NDArray[Any]]] = {
+        f"kmeans, {k} told": lambda: by_kmeans(vectors, Size.MEDIUM, k=k),
+        f"scikit-learn KMeans, {k} told": lambda: KMeans(k, n_init=3, random_state=0).fit_predict(
+            wide
+        ),
+        "scikit-learn HDBSCAN": lambda: HDBSCAN(copy=True).fit_predict(wide),
+    }
+    for size in Size:
+        methods[f"leiden {size.value}"] = partial(by_leiden, graph, size)
+        methods[f"kmeans {size.value}"] = partial(by_kmeans, vectors, size)
+        methods[f"hdbscan {size.value}"] = partial(by_hdbscan, vectors, size)
+    return {name: _measured(method, labels) for name, method in methods.items()}
+
+
+def _measured(
+    method: Callable[[], npt.NDArray[Any]], labels: npt.NDArray[np.str_]
+) -> dict[str, float]:
+    begun = time.perf_counter()
+    found = method().astype(np.int64)
+    seconds = time.perf_counter() - begun
+    clusters, alone = int(found.max()) + 1, found < 0
+    largest = sum(
+        int(np.unique(labels[found == c], return_counts=True)[1].max()) for c in range(clusters)
+    )
+    each = found.copy()
+    each[alone] = clusters + np.arange(int(alone.sum()))
+    return {
+        "clusters": clusters,
+        "in none": round(float(alone.mean()), 3),
+        "NMI": round(float(normalized_mutual_info_score(labels, each)), 3),
+        "ARI": round(float(adjusted_rand_score(labels, each)), 3),
+        "purity": round(largest / max(1, int((~alone).sum())), 3),
+        "seconds": round(seconds, 2),
+    }
+
+
+def _maps(vectors: npt.NDArray[np.float16], graph: NeighbourGraph) -> dict[str, dict[str, float]]:
+    wide = vectors.astype(np.float32)
+    ways: dict[str, Callable[[], npt.NDArray[Any]]] = {
+        "t-SNE of the stored graph (ours)": lambda: make_map(graph.image_ids, vectors, graph).places
+    }
+    if find_spec("pacmap"):
+        ways["PaCMAP"] = lambda: (
+            importlib.import_module("pacmap").PaCMAP(random_state=0).fit_transform(wide)
+        )
+    if find_spec("umap"):
+        ways["UMAP"] = lambda: (
+            importlib.import_module("umap")
+            .UMAP(metric="cosine", random_state=0)
+            .fit_transform(wide)
+        )
+    if find_spec("openTSNE"):
+        ways["openTSNE, its own neighbours"] = lambda: np.asarray(
+            importlib.import_module("openTSNE").TSNE(metric="cosine", random_state=0).fit(wide)
+        )
+    results = {}
+    for name, way in ways.items():
+        begun = time.perf_counter()
+        places = np.asarray(way(), dtype=np.float32)
+        seconds = time.perf_counter() - begun
+        results[name] = {
+            "trustworthiness": round(trustworthiness(vectors, places), 4),
+            "seconds": round(seconds, 1),
+        }
+    return results
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
