@@ -277,7 +277,8 @@ class Bench:
             config = PreprocessCfg(**visual.preprocess_cfg)
             return cast(Any, plain.model).encode_image, image_transform_v2(config, is_train=False)
         if record.library == "timm":
-            from timm.data import create_transform, resolve_data_config
+            from timm.data.config import resolve_data_config
+            from timm.data.transforms_factory import create_transform
 
             config = cast(Any, resolve_data_config)({}, model=plain.model)
             return plain.model, cast(Any, create_transform)(**config)

@@ -56,7 +56,7 @@ def memory_rows() -> list[dict[str, Any]]:
     rows = []
     for name in ENCODERS:
         for precision in ("fp32", "bf16"):
-            estimate = activation_bytes(find(name), _BATCH, precision)  # type: ignore[arg-type]
+            estimate = activation_bytes(find(name), _BATCH, precision)
             measured = measured_bytes(name, precision)
             rows.append(
                 {

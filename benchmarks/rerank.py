@@ -54,9 +54,9 @@ def _clustered(seed: int) -> Shortlist:
     random = np.random.default_rng(seed)
     centres = unit(random.standard_normal((12, _DIM)))
     points = centres[random.integers(12, size=_CANDIDATES)]
-    points = points + 0.03 * random.standard_normal(points.shape)
+    near = points + 0.03 * random.standard_normal(points.shape)
     query = centres[0] + 0.03 * random.standard_normal(_DIM)
-    return shortlist(query, np.arange(_CANDIDATES), points.astype(np.float16))
+    return shortlist(query, np.arange(_CANDIDATES), near.astype(np.float16))
 
 
 class _Shelf:
@@ -107,7 +107,8 @@ def _vectors(encoder: Encoder, images: Sequence[RgbImage], folder: Path) -> Embe
     """Vectors of the changed photos, kept in the folder."""
     file = folder / f"instances-{encoder.fingerprint[:16]}.npy"
     if file.is_file():
-        return np.load(file, allow_pickle=False)
+        kept: Embeddings = np.load(file, allow_pickle=False)
+        return kept
     vectors = encoder.embed(images)
     np.save(file, vectors)
     return vectors
@@ -166,7 +167,8 @@ def _instances(encoder_name: str, data: Path, home: Path) -> int:
         data=f"{len(files)} photos of {data.name}, 200 changed in three ways",
         encoder=name,
         figures={
-            row[0]: dict(zip((*EDITS, "all", "processor_ms"), row[1:], strict=True)) for row in rows
+            str(row[0]): dict(zip((*EDITS, "all", "processor_ms"), row[1:], strict=True))
+            for row in rows
         },
     )
     return 0

@@ -216,7 +216,8 @@ def _colours(pixels: RgbImage) -> np.ndarray:
     small = Image.fromarray(pixels).resize((64, 64)).convert("HSV")
     cells = np.asarray(small).reshape(-1, 3)
     counts, _ = np.histogramdd(cells, bins=(8, 3, 3), range=((0, 256),) * 3)
-    return np.sqrt(counts.ravel())
+    roots: np.ndarray = np.sqrt(counts.ravel())
+    return roots
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -198,9 +198,7 @@ def changed_places(
     return places[np.argsort(places[:, 0])], dead_ids
 
 
-def count_changes(
-    connection: Connection, space_id: int, after: int, up_to: int
-) -> tuple[int, int]:
+def count_changes(connection: Connection, space_id: int, after: int, up_to: int) -> tuple[int, int]:
     """How many images `changed_places` would name as added and as dead."""
     added = fetch(
         connection,
