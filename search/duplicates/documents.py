@@ -58,9 +58,7 @@ def _member_document(member: Member) -> dict[str, Any]:
         "score": None if pair is None else round(pair.score, 4),
         "cosine": None if pair is None else round(pair.cosine, 4),
         "hash_bits": None if pair is None else pair.bits,
-        "evidence": None
-        if pair is None or pair.evidence is None
-        else evidence_document(pair.evidence),
+        "evidence": None if member.evidence is None else evidence_document(member.evidence),
     }
 
 
@@ -113,7 +111,7 @@ def proof_text(member: Member) -> str:
     if member.relation is None or member.pair is None:
         return ""
     words = [member.relation.value]
-    evidence = member.pair.evidence
+    evidence = member.evidence
     if evidence is not None:
         words.append(f"{evidence.agreement:.0%} agree")
         if min(evidence.area, evidence.other_area) < 0.95:

@@ -285,12 +285,18 @@ class _Work:
         look_up: Callable[[int, int], Pair | None],
     ) -> Group:
         first = rows[0]
-        members = [Member(self.row(first), None, None, self._protected(first, request))]
+        members = [Member(self.row(first), None, None, None, self._protected(first, request))]
         for row in rows[1:]:
             pair = look_up(first, row)
             if pair is not None:
                 members.append(
-                    Member(self.row(row), pair.relation, pair, self._protected(row, request))
+                    Member(
+                        self.row(row),
+                        pair.relation,
+                        pair,
+                        pair.proof_from(first),
+                        self._protected(row, request),
+                    )
                 )
         return Group(tuple(members))
 

@@ -11,7 +11,7 @@ a copy passes the second nearly everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -71,6 +71,17 @@ class Evidence:
     transform: tuple[tuple[float, float, float], tuple[float, float, float]]
     mirrored: bool
     inliers: int
+
+    def reversed(self) -> Evidence:
+        """The same proof, told from the second picture."""
+        matrix = np.vstack([np.array(self.transform), [0.0, 0.0, 1.0]])
+        rows = np.linalg.inv(matrix)[:2].tolist()
+        return replace(
+            self,
+            area=self.other_area,
+            other_area=self.area,
+            transform=(tuple(rows[0]), tuple(rows[1])),
+        )
 
 
 def sketch(pixels: RgbImage) -> Sketch:
@@ -251,7 +262,7 @@ def _agreement(first: Sketch, second: Sketch, transform: Affine, inliers: int) -
         np.full(there.shape, 255, np.uint8), matrix, (width, height), flags=flags
     )
     inside = cv2.erode((covered == 255).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    area = float(inside.mean())
+    area = float((covered >= 128).mean())
     other_area = min(1.0, area * abs(float(np.linalg.det(transform[:, :2]))))
     overlap = max(area, other_area)
     if overlap < _MIN_OVERLAP or inside.sum() < 64:

@@ -32,8 +32,8 @@ def make_plan(
                 unplanned.append(
                     Unplanned(member.image.path, f"{first.path}, kept for it, is not a file here")
                 )
-            elif member.relation is not None and member.pair is not None:
-                evidence = member.pair.evidence
+            elif member.relation is not None:
+                evidence = member.evidence
                 steps.append(
                     Step(
                         len(steps),

@@ -44,8 +44,11 @@ class Pair:
     bits: int | None
     evidence: Evidence | None
 
-    def other(self, row: int) -> int:
-        return self.second if row == self.first else self.first
+    def proof_from(self, row: int) -> Evidence | None:
+        """The evidence with the image of this row as the first picture."""
+        if self.evidence is None or row == self.first:
+            return self.evidence
+        return self.evidence.reversed()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from likeness.catalog.records import ImageRow
 from search.duplicates.calibrate import Calibration
+from search.duplicates.geometry import Evidence
 from search.duplicates.relations import Pair, Relation
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """relation, score: to the first image of the group; None for the first itself.
+    """relation, pair, evidence: to the first image of the group, from which the evidence is told;
+    None for the first itself.
 
     protected: it lies in a reference folder, or in the other collection, and stays.
     """
@@ -19,6 +21,7 @@ class Member:
     image: ImageRow
     relation: Relation | None
     pair: Pair | None
+    evidence: Evidence | None
     protected: bool
 
 

@@ -122,9 +122,8 @@ def test_relations_are_typed_from_certain_to_loose(shelf: Shelf) -> None:
     }
     assert report.groups[0].certainty is Relation.EDITED_COPY
     crop = next(m for m in report.groups[0].members if m.image.path == "/p/d.png")
-    assert crop.pair is not None
-    assert crop.pair.evidence is not None
-    assert 0.5 < crop.pair.evidence.area < 0.8
+    assert crop.evidence is not None
+    assert 0.5 < crop.evidence.area < 0.8
 
 
 def test_runs_agree(shelf: Shelf) -> None:

@@ -41,6 +41,9 @@ def test_the_transform_of_a_crop_says_which_part_it_is() -> None:
     # The middle of the crop in the original's frame is the middle of the copy's frame.
     middle = np.array([140 / 240, 90 / 180, 1.0])
     assert np.array(evidence.transform) @ middle == pytest.approx([0.5, 0.5], abs=0.02)
+    back = evidence.reversed()
+    assert np.array(back.transform) @ [0.5, 0.5, 1] == pytest.approx(middle[:2], abs=0.02)
+    assert (back.area, back.other_area) == (evidence.other_area, evidence.area)
 
 
 def test_a_mirrored_copy_is_said_to_be_mirrored() -> None:

@@ -1,0 +1,163 @@
+"""Copies and clusters as a user types the commands; only the encoder is a fake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from likeness.cli import main as cli_main
+from search.duplicates.edits import edit_named
+from tests.fakes.encoder import FakeEncoder
+from tests.fakes.runtime import FakeRuntime
+from tests.fakes.scenes import draw_scene
+
+_MODULES = ("index", "images", "duplicates", "apply", "undo", "check", "cluster")
+
+
+class Terminal:
+    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._home, self._capsys = home, capsys
+
+    def __call__(self, *arguments: str, status: int = 0) -> str:
+        found = cli_main.run(["--home", str(self._home), *arguments])
+        captured = self._capsys.readouterr()
+        assert found == status, captured.err
+        return captured.out + captured.err
+
+    def json(self, *arguments: str, status: int = 0) -> list[Any]:
+        text = self(*arguments, "--json", status=status)
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def likeness(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Terminal:
+    for name in _MODULES:
+        monkeypatch.setattr(
+            f"likeness.cli.{name}.Runtime",
+            lambda settings: FakeRuntime(settings, FakeEncoder()),
+        )
+    few = tuple(edit_named(name) for name in ("jpeg-q50", "mirror"))
+    monkeypatch.setattr("search.duplicates.finder.CALIBRATION_EDITS", few)
+    monkeypatch.setenv("LIKENESS_DECODE_WORKERS", "1")
+    return Terminal(tmp_path / "home", capsys)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(6):
+        Image.fromarray(draw_scene(seed)).save(folder / f"{seed}.png")
+    shutil.copy(folder / "0.png", folder / "0 again.png")
+    cropped = edit_named("crop-90")(draw_scene(1), np.random.default_rng(0))
+    Image.fromarray(cropped).save(folder / "1 cropped.png")
+    return folder
+
+
+def ready(likeness: Terminal) -> set[str]:
+    return {Path(row["path"]).name for row in likeness.json("images")}
+
+
+def test_copies_are_found_planned_taken_away_and_brought_back(
+    likeness: Terminal, photos: Path, tmp_path: Path
+) -> None:
+    likeness("index", str(photos))
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    plan, sheet = tmp_path / "plan.json", tmp_path / "sheet.html"
+    (document,) = likeness.json("duplicates", "--plan", str(plan), "--sheet", str(sheet))
+    groups = [
+        [(Path(image["path"]).name, image["relation"]) for image in group["images"]]
+        for group in document["groups"]
+    ]
+    assert groups == [
+        [("0.png", None), ("0 again.png", "same-bytes")],
+        [("1.png", None), ("1 cropped.png", "edited-copy")],
+    ]
+    assert document["groups"][1]["images"][1]["evidence"]["area"] < 0.95
+    assert "edited-copy" in sheet.read_text()
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+
+    ids = {Path(row["path"]).name: row["id"] for row in likeness.json("images")}
+    likeness("images", "--id", str(ids["1 cropped.png"]), "--tag", "holiday")
+    assert "2 files taken away" in likeness("apply", str(plan))
+    assert not (photos / "0 again.png").exists()
+    assert not (photos / "1 cropped.png").exists()
+    assert "0 again.png" not in ready(likeness)
+    kept = next(r for r in likeness.json("images") if r["path"].endswith("/1.png"))
+    assert kept["tags"] == ["holiday"]
+
+    assert "2 files brought back" in likeness("undo")
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+    assert {"0 again.png", "1 cropped.png"} <= ready(likeness)
+    kept = next(r for r in likeness.json("images") if r["path"].endswith("/1.png"))
+    assert kept["tags"] == []
+    assert likeness.json("undo", "--list")[0]["undone_at"] is not None
+    assert "nothing was applied" in likeness("undo", status=2)
+
+    likeness("duplicates", "--not-duplicates", str(ids["1.png"]), str(ids["1 cropped.png"]))
+    (document,) = likeness.json("duplicates")
+    assert document["group_count"] == 1
+
+
+def test_a_changed_file_is_left_alone_and_listed(
+    likeness: Terminal, photos: Path, tmp_path: Path
+) -> None:
+    likeness("index", str(photos))
+    plan = tmp_path / "plan.json"
+    likeness("duplicates", "--plan", str(plan))
+    (photos / "0 again.png").write_bytes(b"something else")
+    text = likeness("apply", str(plan), status=1)
+    assert "1 files taken away, 1 left alone" in text
+    assert "its bytes have changed" in text
+    assert (photos / "0 again.png").read_bytes() == b"something else"
+
+
+def test_new_files_are_checked_before_they_are_added(
+    likeness: Terminal, photos: Path, tmp_path: Path
+) -> None:
+    likeness("index", str(photos))
+    same, mirrored, new, broken = (tmp_path / f"{name}.png" for name in ("s", "m", "n", "b"))
+    shutil.copy(photos / "2.png", same)
+    Image.fromarray(np.ascontiguousarray(draw_scene(3)[:, ::-1])).save(mirrored)
+    Image.fromarray(draw_scene(77)).save(new)
+    broken.write_bytes(b"no picture")
+    files = [str(path) for path in (same, mirrored, new, broken)]
+    found = likeness.json("check", *files, status=1)
+    assert [(Path(d["file"]).name, d["known"]) for d in found] == [
+        ("s.png", True),
+        ("m.png", True),
+        ("n.png", False),
+    ]
+    assert found[0]["matches"][0]["relation"] == "same-bytes"
+    assert found[1]["matches"][0]["evidence"]["mirrored"] is True
+
+
+def test_a_collection_is_clustered_named_and_corrected(likeness: Terminal, photos: Path) -> None:
+    likeness("index", str(photos))
+    arguments = ("cluster", "--method", "kmeans", "--clusters", "3", "--name", "mine")
+    (document,) = likeness.json(*arguments)
+    assert sum(cluster["size"] for cluster in document["clusters"]) == 8
+    assert len({cluster["name"] for cluster in document["clusters"]}) == 3
+    assert likeness.json(*arguments)[0]["clusters"] == document["clusters"]
+
+    likeness("cluster", "--name", "mine", "--rename", "1", "Grandma's garden")
+    likeness("cluster", "--name", "mine", "--merge", "0,2")
+    (shown,) = likeness.json("cluster", "--show")
+    assert len(shown["clusters"]) == 2
+    assert "Grandma's garden" in {cluster["name"] for cluster in shown["clusters"]}
+    assert "Grandma's garden *" in likeness(*arguments)
+    assert [run["run"] for run in likeness.json("cluster", "--runs")] == ["mine"]
+    number = next(c["number"] for c in shown["clusters"] if c["name"] == "Grandma's garden")
+    members = likeness.json("cluster", "--members", str(number))
+    assert members
+    assert len(likeness.json("cluster", "--outliers", "2")) == 2
+    assert len(likeness.json("cluster", "--zoom", "1")) == 1
+    assert "no cluster 9" in likeness("cluster", "--rename", "9", "x", status=2)
