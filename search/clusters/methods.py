@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from likeness.errors import InputError
 from likeness.vectors.kmeans import kmeans_centroids, nearest_centroids
 from likeness.vectors.knn import Vectors
 from search.graph.graph import NeighbourGraph
@@ -65,8 +66,14 @@ def by_leiden(graph: NeighbourGraph, size: Size, *, random_seed: int = 0) -> Lab
     n = len(graph)
     if n == 0:
         return np.empty(0, dtype=np.int32)
-    import igraph  # here: slow to import, and only this method needs it
-    import leidenalg
+    try:
+        import igraph  # here: slow to import, and only this method needs it
+        import leidenalg
+    except ImportError as error:
+        raise InputError(
+            "the method leiden needs the packages igraph and leidenalg, which have a licence of "
+            "their own (GPL): pip install 'likeness[clusters]', or choose another --method"
+        ) from error
 
     low, high, _ = graph.edges(k=_LEIDEN_NEIGHBOURS)
     weights = shared_neighbours(graph, low, high)
