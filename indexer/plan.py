@@ -12,6 +12,7 @@ from indexer.progress import Progress
 from indexer.sources import Source, SourceItem, SourceProblem
 from likeness.catalog import Catalog
 from likeness.catalog.records import KnownImage, SourceFacts
+from likeness.catalog.rows import MAX_URI_BYTES
 from likeness.errors import UnreadableSource
 from likeness.types import ImageState
 
@@ -136,6 +137,10 @@ def _images(
             return
         if isinstance(found, SourceProblem):
             progress.problem(found.path, found.kind, found.reason, counted_as="problems")
+            continue
+        if len(found.uri.encode()) > MAX_URI_BYTES:
+            reason = f"its name takes more than {MAX_URI_BYTES:,} bytes as a URI; move or rename it"
+            progress.problem(found.path, "name_too_long", reason, counted_as="problems")
             continue
         progress.add(scanned=1)
         if found.uri in seen:

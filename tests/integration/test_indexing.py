@@ -296,3 +296,16 @@ def test_stopping_stores_what_was_read_and_the_next_run_completes(desk: Desk, ph
         **({"stored": 60 - stored} if stored < 60 else {}),
     }
     assert len(desk.rows()) == 60
+
+
+def test_a_name_too_long_for_the_catalog_is_a_problem_and_not_the_end(
+    desk: Desk, photos: Path
+) -> None:
+    deep = photos
+    for _ in range(4):
+        deep = deep / ("ü" * 120)  # six bytes each, percent-encoded
+        deep.mkdir()
+    draw_picture(61).save(deep / "deep.png")
+    report = desk.index(photos)
+    assert settled(report.counts) == {"stored": 12, "problems": 1}
+    assert report.problems[0].code == "name_too_long"
