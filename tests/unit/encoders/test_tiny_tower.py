@@ -11,7 +11,6 @@ from likeness.encoders import load_encoder
 from likeness.encoders.tiny.network import NetworkConfig, TinyNetwork, normalise
 from likeness.encoders.tiny.text import UNKNOWN
 from likeness.encoders.tiny.tower import (
-    FOLDER,
     MANIFEST,
     TEXT,
     VOCABULARY,
@@ -173,13 +172,3 @@ def test_random_weights_can_be_asked_for_and_repeat(tmp_path: Path) -> None:
     first, second = (load(tmp_path, random_seed=7).embed(pictures(1)) for _ in range(2))
     assert np.array_equal(first, second)
     assert not np.allclose(first, load(tmp_path).embed(pictures(1)))
-
-
-def test_what_ships_is_as_small_as_promised() -> None:
-    sizes = {p.name: p.stat().st_size for p in FOLDER.iterdir() if p.is_file()}
-    assert sizes[WEIGHTS] <= 12 * 2**20
-    assert sizes[TEXT] + sizes[VOCABULARY] <= 8 * 2**20
-    encoder = load_encoder("likeness:tiny", device="cpu", precision="fp32")
-    assert isinstance(encoder, TinyTower)
-    assert sum(p.numel() for p in encoder.model.parameters()) <= 6_000_000
-    assert encoder.spec.dim == 448
