@@ -12,7 +12,12 @@ BENCHMARKS = {
     "clothing": "precision of class retrieval through the whole product",
     "rerank": "how long re-ranking 200 candidates takes, and on changed photos what it is worth",
     "scores": "false hits under the cut by p, fusion of two spaces, and words",
+    "serve": "latency and requests/s of the HTTP API under load, beside the encoder by itself",
     "catalog": "rows/s of the catalog's large operations, on SQLite and PostgreSQL",
+    "index": "indexes of a million vectors against FAISS's, hnswlib's and usearch's",
+    "filters": "filtered search against FAISS's IVF-Flat with a selector",
+    "publish": "rows/s from SQL into an index",
+    "search": "what a search costs besides the scan",
     "tiny": "every bar of the model that ships, beside its teacher",
 }
 

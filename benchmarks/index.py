@@ -8,13 +8,15 @@ that all have reached. Effort (ef, nprobe) is raised until recall@10 reaches the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +29,7 @@ from likeness.vectors.exact import ExactIndex
 from likeness.vectors.idset import IdSet
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
 
+WORK = Path(tempfile.gettempdir()) / "likeness-benchmarks"
 K = 10
 TARGET = 0.98
 ASKED = 200
@@ -145,9 +148,8 @@ class Hnswlib:
         index.set_num_threads(threads)
         while (start := index.get_current_count()) < len(rows):
             block = np.asarray(rows[start : start + STEP], dtype=np.float32)
-            begun = time.perf_counter()
-            index.add_items(block, np.arange(start, start + len(block)))
-            _step(path, start + len(block), time.perf_counter() - begun)
+            with _stopwatch(path, start + len(block)):
+                index.add_items(block, np.arange(start, start + len(block)))
             index.save_index(str(path) + ".new")
             Path(str(path) + ".new").rename(path)
         return int(index.get_current_count())
@@ -184,9 +186,8 @@ class Usearch:
             index.load(str(path))
         while (start := len(index)) < len(rows):
             block = np.asarray(rows[start : start + STEP])
-            begun = time.perf_counter()
-            index.add(np.arange(start, start + len(block)), block, threads=threads)
-            _step(path, start + len(block), time.perf_counter() - begun)
+            with _stopwatch(path, start + len(block)):
+                index.add(np.arange(start, start + len(block)), block, threads=threads)
             index.save(str(path) + ".new")
             Path(str(path) + ".new").rename(path)
         return len(index)
@@ -222,7 +223,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.index", description=__doc__)
     parser.add_argument("--set", choices=["clustered", "views"], default="clustered", dest="data")
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--work", type=Path, required=True, help="folder for vectors and indexes")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for vectors and indexes")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--build", metavar="PEER", help="only build this one, in this process")
     parser.add_argument("--ask", metavar="PEER", help="only ask this one, in this process")
@@ -231,9 +232,10 @@ def main(arguments: list[str]) -> int:
         step = _build if options.build else _ask
         print(json.dumps(step(options.build or options.ask, options)))
         return 0
+    options.work.mkdir(parents=True, exist_ok=True)
     figures = {}
     for peer in options.peers:
-        figures[peer] = _child("--build", peer, arguments) | _child("--ask", peer, arguments)
+        figures[peer] = child("--build", peer, arguments) | child("--ask", peer, arguments)
         print(f"{peer}: {figures[peer]}", flush=True)
     _print(figures)
     write_result(
@@ -253,16 +255,19 @@ def _build(name: str, options: argparse.Namespace) -> dict[str, Any]:
         known: dict[str, Any] = json.loads(record.read_text())
         if known.get("rows") == len(rows):
             return known
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     count = PEERS[name]().build(rows, path, _threads())
-    spent = time.perf_counter() - begun
+    spent, cpu = time.perf_counter() - begun, time.process_time() - cpu
     steps = path.with_suffix(".steps")
     if steps.exists():  # built over several runs
-        spent = sum(json.loads(line)["seconds"] for line in steps.read_text().splitlines())
+        took = [json.loads(line) for line in steps.read_text().splitlines()]
+        spent = sum(step["seconds"] for step in took)
+        cpu = sum(step["cpu"] for step in took)
     files = [path] if path.is_file() else list(path.iterdir())
     built = {
         "rows": count,
         "build_s": spent,
+        "build_cpu_s": cpu,
         "disk_mb": sum(file.stat().st_size for file in files) / 1e6,
     }
     record.write_text(json.dumps(built))
@@ -274,20 +279,24 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     asked = np.ascontiguousarray(queries[:ASKED])
     truth, scores, masks = _truth(options, rows, asked)
     peer, (path, _) = PEERS[name](), _paths(name, options)
-    before = _resident()
+    before, private = _resident("VmRSS"), _resident("RssAnon")
     begun = time.perf_counter()
     peer.open(rows, path)
     peer.search(asked[:1], 16, None)
     answer: dict[str, Any] = {"open_s": time.perf_counter() - begun}
     effort, recall = _tuned(peer, asked, truth["all"], scores["all"], rows, None)
+    cpu = time.process_time()
     single = _latencies(lambda query: peer.search(query, effort, None), asked)
+    cpu = time.process_time() - cpu
     answer |= {
         "effort": effort,
         "recall@10": recall,
         "p50_ms": float(np.percentile(single, 50)),
         "p99_ms": float(np.percentile(single, 99)),
+        "cpu_ms": 1000 * cpu / (len(asked) + 1),
         "batch_qps": _rate(lambda block: peer.search(block, effort, None), asked),
-        "resident_mb": (_resident() - before) / 1e6,
+        "private_mb": (_resident("RssAnon") - private) / 1e6,
+        "resident_mb": (_resident("VmRSS") - before) / 1e6,
     }
     for share in SHARES:
         key = f"{100 * share:g}%"
@@ -296,11 +305,14 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
         except NotImplementedError:
             continue
         mask = masks[key]
+        cpu = time.process_time()
         spent = _latencies(functools.partial(_asked, peer, effort, mask), asked[:50])
+        cpu = time.process_time() - cpu
         answer[f"filter {key}"] = {
             "recall@10": recall,
             "p50_ms": float(np.percentile(spent, 50)),
-            "qps": 1000 / float(np.mean(spent)),
+            "qps": 1000 / float(np.median(spent)),
+            "cpu_ms": 1000 * cpu / 51,
         }
     if not isinstance(peer, Ours):
         return answer
@@ -390,8 +402,8 @@ def _rate(call: Search, asked: Embeddings) -> float:
     return best
 
 
-def _child(step: str, peer: str, arguments: list[str]) -> dict[str, Any]:
-    """One step in a process of its own, so that memory is measured and threads are its own."""
+def child(step: str, peer: str, arguments: list[str]) -> dict[str, Any]:
+    """One step, `--build` or `--ask`, in a process of its own, whose memory is measured."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.index", *arguments, step, peer],
         stdout=subprocess.PIPE,
@@ -408,16 +420,23 @@ def _paths(name: str, options: argparse.Namespace) -> tuple[Path, Path]:
     return stem, stem.with_name(stem.name + ".json")
 
 
-def _step(path: Path, rows: int, seconds: float) -> None:
+@contextlib.contextmanager
+def _stopwatch(path: Path, rows: int) -> Iterator[None]:
+    """Notes what one step of a build took, beside the index."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    took = {"rows": rows, "seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     with path.with_suffix(".steps").open("a") as file:
-        file.write(json.dumps({"rows": rows, "seconds": seconds}) + "\n")
+        file.write(json.dumps(took) + "\n")
 
 
-def _resident() -> int:
+def _resident(what: str) -> int:
+    """Bytes. VmRSS: all, pages of mapped files that the system may take back among them; RssAnon:
+    without those."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
+        if line.startswith(what):
             return 1024 * int(line.split()[1])
-    raise RuntimeError("/proc/self/status has no VmRSS")
+    raise RuntimeError(f"/proc/self/status has no {what}")
 
 
 def _threads() -> int:
@@ -425,7 +444,17 @@ def _threads() -> int:
 
 
 def _print(figures: Mapping[str, Mapping[str, Any]]) -> None:
-    columns = ("build_s", "disk_mb", "resident_mb", "open_s", "recall@10", "p50_ms", "p99_ms")
+    columns = (
+        "build_s",
+        "build_cpu_s",
+        "disk_mb",
+        "private_mb",
+        "open_s",
+        "recall@10",
+        "p50_ms",
+        "p99_ms",
+        "cpu_ms",
+    )
     rows = [
         [name, *(float(found[c]) for c in columns), float(found["batch_qps"])]
         for name, found in figures.items()

@@ -125,7 +125,7 @@ class CompressedKind:
         engine = build_engine(vectors, self._cells_of(len(vectors)))
         with new_file(CODES_NAME) as file:
             faiss.write_index(engine, faiss.PyCallbackIOWriter(file.write, 1 << 20))
-        return Knobs(nprobe=max(1, engine.nlist // 32)).as_dict() | {"cells": int(engine.nlist)}
+        return Knobs(direct=0).as_dict() | {"cells": int(engine.nlist)}
 
     def open(self, parts: SnapshotParts) -> VectorIndex:
         codes = parts.files.get(CODES_NAME)

@@ -96,19 +96,25 @@ def cell_neighbours(
     k: int,
     *,
     cells: int | None = None,
-    probes: int = 12,
+    probes: int | None = None,
+    sample: tuple[npt.NDArray[np.int64], Neighbours] | None = None,
+    wanted_recall: float = 0.97,
     random_seed: int = 0,
     device: str = "cpu",
 ) -> Neighbours:
     """Almost the k nearest other rows of every row: those in the `probes` cells nearest to it.
 
-    cells: None: twice the square root of n. Cost: n (cells + probes n / cells) d.
+    cells: None: the square root of n. probes: None: as many as find wanted_recall of the true
+    neighbours of `sample` (rows int64 [s], and their exact neighbours); 12 without a sample.
+    Cost: n (cells + probes n / cells) d.
     """
     _check(vectors, vectors, k)
     n, d = vectors.shape
-    cells = min(n, cells or max(1, round(2 * n**0.5)))
-    probes = min(probes, cells)
+    cells = min(n, cells or max(1, round(n**0.5)))
     centroids = kmeans_centroids(vectors, cells, random_seed=random_seed, iterations=8)
+    if probes is None:
+        probes = 12 if sample is None else _probes_for(vectors, centroids, *sample, wanted_recall)
+    probes = min(probes, cells)
     probed = top_k(vectors, centroids, probes, device=device).positions
     order = np.argsort(probed.ravel(), kind="stable")
     starts = np.searchsorted(probed.ravel()[order], np.arange(cells + 1))
@@ -131,6 +137,27 @@ def cell_neighbours(
             scores = all_rows[rows] @ block.T
             best.merge(rows, *_best_of_block(scores, kept), lookup=members)
     return _rescored(vectors, vectors, best, k, without_self=True)
+
+
+def _probes_for(
+    vectors: Vectors,
+    centroids: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    exact: Neighbours,
+    wanted_recall: float,
+) -> int:
+    """How many cells must be probed: where the true neighbours of a sample lie is looked up."""
+    ranked = np.asarray(vectors[rows], dtype=np.float32) @ centroids.T
+    neighbours = np.maximum(exact.positions, 0).ravel()
+    cell_of = (
+        top_k(vectors[neighbours], centroids, 1).positions[:, 0].reshape(exact.positions.shape)
+    )
+    own = np.take_along_axis(ranked, cell_of, 1)
+    rank = (ranked[:, None, :] > own[:, :, None]).sum(axis=2)
+    rank = np.sort(rank[exact.positions >= 0])
+    if not len(rank):
+        return 1
+    return int(rank[min(len(rank) - 1, int(np.ceil(wanted_recall * len(rank))))]) + 1
 
 
 def merged(first: Neighbours, second: Neighbours, k: int) -> Neighbours:

@@ -110,7 +110,9 @@ def milvus_lite(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIn
         kind="milvus",
         server=server,
     )
-    return open_snapshot(folder / "s", server=server).index
+    index = open_snapshot(folder / "s", server=server).index
+    assert isinstance(index, CandidateIndex)
+    return index.with_knobs(Knobs(direct=0))
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def test_every_answer_is_that_of_brute_force_while_images_come_and_go(
     folder = tmp_path / "index"
     publish(catalog, space, folder, kind=kind)
     alive = dict(zip(ids, ROWS[:EXISTING], strict=True))
-    queries = as_queries(unit_vectors(3, DIM, 5))
+    queries = as_queries(ROWS[[5, 1700, EXISTING + 3]] + unit_vectors(3, DIM, 5) * np.float16(0.2))
     reader = SpaceReader(catalog, space, folder)
     compactor = Compactor(
         lambda: [space],

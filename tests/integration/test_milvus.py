@@ -46,6 +46,7 @@ def test_a_milvus_space_answers_as_brute_force_while_it_changes_and_leaves_nothi
     reader = SpaceReader(catalog, space, folder, server=server)
     view = reader.view()
     assert isinstance(view.base, CandidateIndex)
+    assert view.base.knobs.direct == 0  # so few that no direct scan was measured
     ids = catalog.filter_ids(collection.id)
     catalog.mark_gone(collection.id, ids[:10].tolist())
     store(catalog, space, {f"new {i}.png": 1000 + i for i in range(5)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from likeness.vectors.choice import Budget, choose
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.halfscan import Selection
 from likeness.vectors.manifest import Manifest
-from likeness.vectors.recall import Examination, tune, worst
+from likeness.vectors.recall import Examination, direct_limit, tune, worst
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
 from tests.fakes.vectors import as_queries, unit_vectors
 
@@ -84,6 +85,17 @@ def test_tuning_stops_at_the_least_effort_that_reaches_the_target(tmp_path: Path
     assert manifest.recall["found"]["image"]["all"]["@10"] >= 0.98
     assert manifest.recall["target"] == 0.98
     assert manifest.options["nprobe"] == index.knobs.nprobe == hard.nprobe
+    assert (index.knobs.least, index.knobs.refine) == (hard.least, hard.refine)
+
+
+def test_few_allowed_images_are_compared_directly_as_far_as_that_was_quicker() -> None:
+    class Slow(Careless):
+        def candidates(self, *asked: object) -> np.ndarray:
+            time.sleep(0.05)
+            return super().candidates(*asked)  # type: ignore[arg-type]
+
+    slow = CandidateIndex(IDS, ROWS, Slow(0.0), Knobs(refine=1, least=10, direct=0))
+    assert direct_limit(slow) == 2048  # the largest that was tried: 4096 are more than there are
 
 
 def written(target: Path, kind: str, budget: Budget | None = None) -> Manifest:
