@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from likeness.encoders.tiny.network import TinyNetwork, normalise
 from training.edits import edit
-from training.photos import Photo
+from training.photos import Photo, readable
 from training.views import ViewSizes, shortest_square, to_pixels
 
 
@@ -41,8 +41,7 @@ class HeldOutScores:
 def held_out_views(photos: Sequence[Photo], sizes: ViewSizes) -> HeldOutViews:
     """The views to measure on; edits are seeded by position, the same in every run."""
     teacher, student, edited = [], [], []
-    for index, photo in enumerate(photos):
-        image = photo.image()
+    for index, (_, image) in enumerate(readable(photos)):
         square = shortest_square(image)
         teacher.append(to_pixels(square, sizes.teacher))
         student.append(to_pixels(square, sizes.student))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import io
+import logging
 import os
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from likeness.errors import SourceError
+from likeness.errors import ImageError, SourceError
+from likeness.imaging.decode import decode
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
@@ -38,9 +41,8 @@ class Photo:
             return stream.read(self.size)
 
     def image(self) -> Image.Image:
-        """Its pixels, RGB."""
-        with Image.open(io.BytesIO(self.read())) as image:
-            return image.convert("RGB")
+        """Its pixels, RGB, upright. Raises ImageError when it cannot be decoded."""
+        return Image.fromarray(decode(self.read(), f"{self.file}:{self.key}").pixels)
 
 
 def find_photos(places: Iterable[Path], exclude: Sequence[str] = ()) -> list[Photo]:
@@ -57,6 +59,15 @@ def find_photos(places: Iterable[Path], exclude: Sequence[str] = ()) -> list[Pho
             raise SourceError(str(place), f"holds no photo ({', '.join(sorted(SUFFIXES))})")
         photos.extend(found)
     return photos
+
+
+def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image]]:
+    """Each photo with its pixels; those that cannot be decoded are left out with a warning."""
+    for photo in photos:
+        try:
+            yield photo, photo.image()
+        except ImageError as error:
+            _log.warning("left out of training: %s", error)
 
 
 def split_held_out(photos: Sequence[Photo], count: int) -> tuple[list[Photo], list[Photo]]:

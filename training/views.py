@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from likeness.errors import SourceError
 from training.edits import colours, edit, grey, recompress
-from training.photos import Photo
+from training.photos import Photo, readable
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -32,8 +33,7 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     collages: share of items that show four photos side by side instead of one. Small training
     photos, enlarged, are blurred; a collage is as sharp as the large photos that are met later,
-    and matching the teacher's answers asks for no photo that makes sense (Beyer et al. 2022,
-    sec. 4.3, distils on unrelated images).
+    and matching the teacher's answers asks for no photo that makes sense.
 
     Item (epoch, index): the randomness depends on seed, epoch and index only, so that a resumed
     run sees what the undisturbed one would have seen.
@@ -50,11 +50,19 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         epoch, index = item
         rng = random.Random(f"{self.seed}/{epoch}/{index}")
-        photo = self.photos[index].image()
+        photo = self._from(index)
         if rng.random() < self.collages:
-            others = [self.photos[rng.randrange(len(self.photos))].image() for _ in range(3)]
+            others = [self._from(rng.randrange(len(self.photos))) for _ in range(3)]
             photo = collage([photo, *others], rng)
         return photo_views(photo, self.sizes, rng)
+
+    def _from(self, index: int) -> Image.Image:
+        """The photo at `index`, or the next one that can be decoded."""
+        count = len(self.photos)
+        following = (self.photos[(index + i) % count] for i in range(count))
+        for _, image in readable(following):
+            return image
+        raise SourceError(str(self.photos[index].file), "none of the photos can be decoded")
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):

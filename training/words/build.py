@@ -14,7 +14,7 @@ from torch import Tensor
 from likeness.encoders.tiny.network import TinyNetwork
 from likeness.errors import SettingsError
 from training.config import DistillConfig, WordsConfig
-from training.photos import Photo, find_photos
+from training.photos import Photo, find_photos, readable
 from training.progress import Report
 from training.publish import TextParts, with_text_head
 from training.words.align import AlignConfig, Aligner, AlignPhotos, Sentences
@@ -49,7 +49,8 @@ def teach_words(
             f"{words.classes} names {len(classes.classes)} classes, the teacher knows "
             f"{network.config.classes}"
         )
-    photos = find_photos(config.data.photos, config.data.exclude)
+    found = find_photos(config.data.photos, config.data.exclude)
+    photos = [photo for photo, _ in readable(found)]
     table, sentences = text_table(words, classes, photos, config.output, report)
     seen = locked_features(network, photos, words.views, crop_pct, config.data.workers, report)
     aligned = Aligner(

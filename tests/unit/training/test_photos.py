@@ -7,7 +7,8 @@ import pytest
 
 from likeness.errors import SourceError
 from tests.unit.training.drawn import as_jpeg, drawn_photo, write_folder, write_shard
-from training.photos import find_photos, split_held_out
+from training.photos import find_photos, readable, split_held_out
+from training.views import ViewDataset, ViewSizes
 
 
 def test_a_shard_gives_bytes_pixels_and_captions(tmp_path: Path) -> None:
@@ -50,3 +51,15 @@ def test_held_out_photos_do_not_depend_on_order_and_are_never_trained_on(tmp_pat
     again, held_out_again = split_held_out(photos[::-1], 5)
     assert held_out == held_out_again
     assert set(training) == set(again) == set(photos) - set(held_out)
+
+
+def test_a_photo_that_cannot_be_decoded_is_left_out_with_a_warning_that_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_folder(tmp_path, 4)
+    (folder / "photo_001.jpg").write_bytes(b"no image at all")
+    photos = find_photos([folder])
+    assert [p.key for p, _ in readable(photos)] == ["photo_000", "photo_002", "photo_003"]
+    assert "photo_001" in caplog.text
+    views = ViewDataset(photos, ViewSizes(32, 16), seed=0)
+    assert views[0, 1][0].shape == (32, 32, 3)
