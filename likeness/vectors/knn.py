@@ -104,13 +104,14 @@ def cell_neighbours(
 ) -> Neighbours:
     """Almost the k nearest other rows of every row: those in the `probes` cells nearest to it.
 
-    cells: None: the square root of n. probes: None: as many as find wanted_recall of the true
-    neighbours of `sample` (rows int64 [s], and their exact neighbours); 12 without a sample.
+    cells: None: half the square root of n, by measurement. probes: None: as many as find
+    wanted_recall of the true neighbours of `sample` (rows int64 [s], and their exact neighbours);
+    12 without a sample.
     Cost: n (cells + probes n / cells) d.
     """
     _check(vectors, vectors, k)
     n, d = vectors.shape
-    cells = min(n, cells or max(1, round(n**0.5)))
+    cells = min(n, cells or max(1, round(0.5 * n**0.5)))
     centroids = kmeans_centroids(vectors, cells, random_seed=random_seed, iterations=8)
     if probes is None:
         probes = 12 if sample is None else _probes_for(vectors, centroids, *sample, wanted_recall)
