@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
+from indexer.sources import SourceLimits, UriReader
 from likeness.catalog.records import Space, SpaceState
-from likeness.catalog.sorting.clusters import ClusterRecords, StoredCluster, StoredRun
+from likeness.catalog.sorting.clusters import ClusterRecords
+from likeness.cli.cluster_views import (
+    show_clusters,
+    show_empty,
+    show_members,
+    show_outliers,
+    show_runs,
+    show_zoom,
+)
 from likeness.cli.options import collection_option, json_option
-from likeness.cli.output import emit_json, note, print_table
+from likeness.cli.output import note
 from likeness.errors import QueryError
 from likeness.runtime import Runtime
 from likeness.settings import Settings
 from likeness.types import ImageState, Tower
-from search.clusters.describe import hierarchy
+from search.clusters.emptiness import NearEmpty, near_empty
+from search.clusters.map import CollectionMap
 from search.clusters.methods import Method, Size
 from search.clusters.service import DEFAULT_METHOD, Clusterer, ClusterRequest
+from search.duplicates.pictures import PooledLoader
 
-_SHOWN_MEMBERS = 5
+_PAGE = 1000
 
 
 @click.command()
@@ -56,6 +68,14 @@ _SHOWN_MEMBERS = 5
 @click.option("--split", type=int, metavar="N", help="Split cluster N in two, for good.")
 @click.option("--members", type=int, metavar="N", help="List the images of cluster N.")
 @click.option("--outliers", type=click.IntRange(1), metavar="COUNT", help="Images unlike all.")
+@click.option("--empty", is_flag=True, help="List blank, black and blurred images.")
+@click.option(
+    "--map",
+    "map_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="OUT.json",
+    help="Write a 2-D map: alike images lie near each other.",
+)
 @click.option("--zoom", type=click.IntRange(1), metavar="GROUPS", help="Group the clusters.")
 @collection_option
 @json_option
@@ -78,6 +98,8 @@ def cluster(
     split: int | None,
     members: int | None,
     outliers: int | None,
+    empty: bool,
+    map_path: Path | None,
     zoom: int | None,
     collection: str,
     as_json: bool,
@@ -94,11 +116,17 @@ def cluster(
         collection_id = catalog.collection(collection).id
         records = ClusterRecords(catalog)
         if runs:
-            _show_runs(records.runs(collection_id), as_json=as_json)
+            show_runs(records.runs(collection_id), as_json=as_json)
+            return 0
+        if empty:
+            show_empty(runtime, collection_id, _empty(runtime, collection_id), as_json=as_json)
             return 0
         clusterer = _clusterer(runtime, collection, encoder)
+        if map_path is not None:
+            _write_map(clusterer.map(), map_path)
+            return 0
         if outliers is not None:
-            _show_outliers(runtime, collection_id, clusterer.outliers(outliers), as_json=as_json)
+            show_outliers(runtime, collection_id, clusterer.outliers(outliers), as_json=as_json)
             return 0
         corrected = rename or merge or split is not None
         if show or extend or corrected or members is not None or zoom is not None:
@@ -125,11 +153,11 @@ def cluster(
                 )
             )
         if members is not None:
-            _show_members(runtime, records, run, members, as_json=as_json)
+            show_members(runtime, records, run, members, as_json=as_json)
         elif zoom is not None:
-            _show_zoom(records.clusters(run.id), zoom, as_json=as_json)
+            show_zoom(records.clusters(run.id), zoom, as_json=as_json)
         else:
-            _show(runtime, records, run, as_json=as_json)
+            show_clusters(runtime, records, run, as_json=as_json)
     return 0
 
 
@@ -180,153 +208,30 @@ def _number(text: str) -> int:
         ) from None
 
 
-def _show_runs(runs: list[StoredRun], *, as_json: bool) -> None:
-    if as_json:
-        for run in runs:
-            emit_json({"schema": "likeness.cluster_run/1", **run_document(run)})
-        return
-    print_table(
-        ("run", "method", "size", "made", "revision"),
-        [
-            (run.name, run.parameters["method"], run.parameters["size"], run.made_at, run.revision)
-            for run in runs
-        ],
-    )
+def _empty(runtime: Runtime, collection_id: int) -> list[NearEmpty]:
+    settings = runtime.settings
+    limits = SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+    workers = settings.decode_workers or max(1, len(os.sched_getaffinity(0)))
+    found: list[NearEmpty] = []
+    after = 0
+    with (
+        UriReader(limits) as reader,
+        PooledLoader(reader.read, workers=workers, limits=runtime.limits) as loader,
+    ):
+        while page := runtime.catalog.list_images(
+            collection_id, where=None, state=ImageState.READY, after_id=after, limit=_PAGE
+        ):
+            found += near_empty(loader, [(row.id, row.uri) for row in page])
+            after = page[-1].id
+    return found
 
 
-def run_document(run: StoredRun) -> dict[str, Any]:
-    """A run as JSON answers show it."""
-    return {
-        "run": run.name,
-        "parameters": dict(run.parameters),
-        "revision": run.revision,
-        "made_at": run.made_at,
+def _write_map(made: CollectionMap, path: Path) -> None:
+    document = {
+        "schema": "likeness.map/1",
+        "ids": made.image_ids.tolist(),
+        "places": np.round(made.places, 5).tolist(),
+        "computed_from": made.computed_from,
     }
-
-
-def cluster_document(cluster: StoredCluster) -> dict[str, Any]:
-    """A cluster as JSON answers show it."""
-    facts = {key: value for key, value in cluster.facts.items() if key != "edge"}
-    return {
-        "number": cluster.number,
-        "name": cluster.name,
-        "named_by_user": cluster.named_by_user,
-        "size": cluster.size,
-        "cover": cluster.cover_id,
-        "coherence": round(cluster.coherence, 4),
-        "facts": facts,
-    }
-
-
-def _show(runtime: Runtime, records: ClusterRecords, run: StoredRun, *, as_json: bool) -> None:
-    clusters = records.clusters(run.id)
-    alone = records.sizes(run.id).get(-1, 0)
-    if as_json:
-        documents = [
-            {
-                **cluster_document(each),
-                "typical": records.typical(run.id, each.number, _SHOWN_MEMBERS),
-                "marginal": records.typical(run.id, each.number, _SHOWN_MEMBERS, least=True),
-            }
-            for each in clusters
-        ]
-        emit_json(
-            {
-                "schema": "likeness.clusters/1",
-                **run_document(run),
-                "clusters": documents,
-                "in_none": alone,
-            }
-        )
-        return
-    covers = runtime.catalog.images(run.collection_id, [each.cover_id for each in clusters])
-    print_table(
-        ("n", "name", "images", "coherence", "time", "cover"),
-        [
-            (
-                each.number,
-                each.name + (" *" if each.named_by_user else ""),
-                each.size,
-                f"{each.coherence:.2f}",
-                _span(each),
-                covers[each.cover_id].path if each.cover_id in covers else "",
-            )
-            for each in clusters
-        ],
-    )
-    click.echo(f"run {run.name}: {len(clusters):,} clusters, {alone:,} images in none")
-
-
-def _span(cluster: StoredCluster) -> str:
-    if "from" not in cluster.facts:
-        return ""
-    first, last = cluster.facts["from"][:10], cluster.facts["to"][:10]
-    return str(first) if first == last else f"{first} … {last}"
-
-
-def _show_members(
-    runtime: Runtime, records: ClusterRecords, run: StoredRun, number: int, *, as_json: bool
-) -> None:
-    found = records.members(run.id, number)
-    ready = runtime.catalog.images(run.collection_id, found.image_ids.tolist())
-    typicality = dict(zip(found.image_ids.tolist(), found.typicality.tolist(), strict=True))
-    rows = sorted(
-        (row for row in ready.values() if row.state is ImageState.READY),
-        key=lambda row: (-typicality[row.id], row.id),
-    )
-    if as_json:
-        for row in rows:
-            emit_json(
-                {
-                    "schema": "likeness.cluster_member/1",
-                    "id": row.id,
-                    "path": row.path,
-                    "typicality": round(typicality[row.id], 4),
-                }
-            )
-        return
-    print_table(
-        ("id", "typicality", "path"),
-        [(row.id, f"{typicality[row.id]:.3f}", row.path) for row in rows],
-    )
-
-
-def _show_outliers(
-    runtime: Runtime, collection_id: int, found: list[tuple[int, float]], *, as_json: bool
-) -> None:
-    rows = runtime.catalog.images(collection_id, [image_id for image_id, _ in found])
-    if as_json:
-        for image_id, strangeness in found:
-            emit_json(
-                {
-                    "schema": "likeness.outlier/1",
-                    "id": image_id,
-                    "path": rows[image_id].path,
-                    "strangeness": round(strangeness, 4),
-                }
-            )
-        return
-    print_table(
-        ("id", "strangeness", "path"),
-        [(image_id, f"{value:.2f}", rows[image_id].path) for image_id, value in found],
-    )
-
-
-def _show_zoom(clusters: list[StoredCluster], groups: int, *, as_json: bool) -> None:
-    centroids = np.stack([each.centroid.astype(np.float32) for each in clusters])
-    sizes = np.array([each.size for each in clusters], dtype=np.int64)
-    of = hierarchy(centroids, sizes, [groups])[groups]
-    for number in range(int(of.max(initial=-1)) + 1):
-        inside = [each for each, group in zip(clusters, of, strict=True) if group == number]
-        if as_json:
-            emit_json(
-                {
-                    "schema": "likeness.cluster_group/1",
-                    "group": number,
-                    "clusters": [each.number for each in inside],
-                    "images": sum(each.size for each in inside),
-                }
-            )
-        else:
-            names = "; ".join(each.name for each in inside)
-            click.echo(f"{number}  {sum(each.size for each in inside):,} images: {names}")
+    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    note(f"map of {len(made.image_ids):,} images: {path}")

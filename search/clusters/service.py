@@ -25,6 +25,7 @@ from search.clusters.choices import ANCHORS, merge_choice, rename_choice, split_
 from search.clusters.describe import joined, outliers
 from search.clusters.describer import Describer
 from search.clusters.events import Moment, by_events
+from search.clusters.map import CollectionMap, current_map
 from search.clusters.methods import (
     Labels,
     Method,
@@ -213,6 +214,12 @@ class Clusterer:
         with space_vectors(self._catalog, self._space) as held:
             graph = current_graph(self._space, held, self._directory)
             return outliers(graph, limit)
+
+    def map(self) -> CollectionMap:
+        """The 2-D map of the space: stored, extended to new images, or computed now."""
+        with space_vectors(self._catalog, self._space) as held:
+            graph = current_graph(self._space, held, self._directory)
+            return current_map(held, graph, self._directory)
 
     # ------------------------------------------------------------ steps
 

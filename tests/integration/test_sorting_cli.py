@@ -140,7 +140,9 @@ def test_new_files_are_checked_before_they_are_added(
     assert found[1]["matches"][0]["evidence"]["mirrored"] is True
 
 
-def test_a_collection_is_clustered_named_and_corrected(likeness: Terminal, photos: Path) -> None:
+def test_a_collection_is_clustered_named_and_corrected(
+    likeness: Terminal, photos: Path, tmp_path: Path
+) -> None:
     likeness("index", str(photos))
     arguments = ("cluster", "--method", "kmeans", "--clusters", "3", "--name", "mine")
     (document,) = likeness.json(*arguments)
@@ -160,4 +162,13 @@ def test_a_collection_is_clustered_named_and_corrected(likeness: Terminal, photo
     assert members
     assert len(likeness.json("cluster", "--outliers", "2")) == 2
     assert len(likeness.json("cluster", "--zoom", "1")) == 1
+    likeness("cluster", "--map", str(tmp_path / "map.json"))
+    assert len(json.loads((tmp_path / "map.json").read_text())["places"]) == 8
     assert "no cluster 9" in likeness("cluster", "--rename", "9", "x", status=2)
+
+
+def test_near_empty_images_are_listed(likeness: Terminal, photos: Path) -> None:
+    Image.new("RGB", (80, 60)).save(photos / "lens cap.png")
+    likeness("index", str(photos))
+    found = likeness.json("cluster", "--empty")
+    assert [(Path(d["path"]).name, d["kind"]) for d in found] == [("lens cap.png", "black")]
