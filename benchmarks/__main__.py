@@ -19,8 +19,8 @@ BENCHMARKS = {
     "publish": "rows/s from SQL into an index",
     "search": "what a search costs besides the scan",
     "tiny": "every bar of the model that ships, beside its teacher",
-    "duplicates": "recall of 34 edits at one false match in a thousand, beside PDQ and other hashes",
-    "cluster": "NMI, ARI and purity on labelled sets, beside scikit-learn; maps by trustworthiness",
+    "duplicates": "recall of 34 edits at one false match in a thousand, beside PDQ and others",
+    "cluster": "NMI, ARI and purity on labelled sets, beside scikit-learn; maps",
     "graph": "recall, images/s and memory of the neighbour graph, beside FAISS flat",
 }
 
