@@ -194,7 +194,7 @@ def word_rows(photos: Sequence[Path], captioned: Sequence[Photo], tiny: Encoder)
     ]
 
 
-def speed_row(photos: Sequence[Path], teacher: Encoder, tiny: Encoder, runs: int = 5) -> Row:
+def speed_row(photos: Sequence[Path], teacher: Encoder, tiny: Encoder, runs: int = 3) -> Row:
     """Median ratio of the whole pipeline's rates, the two taking turns."""
     rates = [(pipeline_rate(teacher, photos), pipeline_rate(tiny, photos)) for _ in range(runs)]
     print("images/s, teacher and tiny by turns:", ", ".join(f"{a:.0f} {b:.0f}" for a, b in rates))
