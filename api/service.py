@@ -20,6 +20,7 @@ from likeness.catalog import Catalog
 from likeness.catalog.records import Collection, ImageRow, SpaceState
 from likeness.catalog.serving.jobs import Jobs
 from likeness.catalog.serving.keys import ApiKeys
+from likeness.catalog.serving.spaces import all_spaces
 from likeness.errors import CatalogError, ImageNotFound, LikenessError, UnreadableSource
 from likeness.runtime import Runtime
 from search.graph.reading import StoredGraphs
@@ -126,11 +127,10 @@ class Service:
         try:
             self.pictures.warm()
             self.ingest.settle_lost_jobs()
-            for summary in self.catalog.collections():
-                for each in summary.spaces:
-                    if each.space.state is SpaceState.ACTIVE:
-                        self.encoders.warm(each.space)
-                        self.searcher.reader(each.space).view()
+            for space in all_spaces(self.catalog):
+                if space.state is SpaceState.ACTIVE:
+                    self.encoders.warm(space)
+                    self.searcher.reader(space).view()
         except LikenessError as error:
             self.trouble = str(error)
             log.exception("the service is not ready")
@@ -144,7 +144,7 @@ class Service:
     def check_catalog(self) -> str | None:
         """What keeps the database from answering, or None."""
         try:
-            self.catalog.collections()
+            all_spaces(self.catalog)
         except CatalogError as error:
             return str(error)
         return None

@@ -14,6 +14,7 @@ from api.questions import Uploads, to_term
 from api.schemas.vectors import Items
 from api.service import Service
 from likeness.catalog.records import Space, SpaceState
+from likeness.catalog.serving.spaces import all_spaces
 from likeness.encoders.interface import Encoder
 from likeness.errors import ImageNotFound, NoTextTower, QueryError, SpaceMismatch
 from likeness.types import Embeddings, Tower
@@ -53,7 +54,7 @@ def _space(asked: Items, service: Service, *, words: bool) -> Space:
     if asked.collection is not None:
         spaces = service.catalog.spaces(service.collection(asked.collection).id)
     else:
-        spaces = [s.space for each in service.catalog.collections() for s in each.spaces]
+        spaces = all_spaces(service.catalog)
     served = [space for space in spaces if space.state is SpaceState.ACTIVE]
     named = [space for space in served if asked.encoder in (None, space.encoder)]
     if not named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +46,8 @@ class Runtime:
         self._catalog: Catalog | None = None
         self._encoders: dict[str, Encoder] = {}
         self._decoders: DecodePool | None = None
+        # Nothing is opened or loaded twice; and loading, which takes long, holds up nothing else.
+        self._lock, self._loading = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -68,10 +71,11 @@ class Runtime:
     @property
     def catalog(self) -> Catalog:
         """The catalog, opened (and migrated) on first use."""
-        if self._catalog is None:
-            self._make_home()
-            self._catalog = Catalog.open(self.settings.catalog_url)
-        return self._catalog
+        with self._lock:
+            if self._catalog is None:
+                self._make_home()
+                self._catalog = Catalog.open(self.settings.catalog_url)
+            return self._catalog
 
     @property
     def limits(self) -> DecodeLimits:
@@ -88,29 +92,32 @@ class Runtime:
 
         Raises ImageError when it cannot be used.
         """
-        if self._decoders is None:
-            self._decoders = DecodePool(
-                1,
-                limits=self.limits,
-                prepare={"pixels": np.ascontiguousarray},
-                min_side=QUERY_MIN_SIDE,
-            )
-        return self._decoders.submit(data, name).result().arrays["pixels"]
+        with self._lock:
+            if self._decoders is None:
+                self._decoders = DecodePool(
+                    1,
+                    limits=self.limits,
+                    prepare={"pixels": np.ascontiguousarray},
+                    min_side=QUERY_MIN_SIDE,
+                )
+            decoders = self._decoders
+        return decoders.submit(data, name).result().arrays["pixels"]
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of this name, loaded on first use. Raises UnknownEncoder, WeightsError."""
-        if name not in self._encoders:
-            self._limit_threads()
-            settings = self.settings
-            self._encoders[name] = load_encoder(
-                name,
-                device=settings.device,
-                precision=settings.precision,
-                weights_dir=settings.weights,
-                offline=settings.offline,
-                batch_size=settings.batch_size,
-            )
-        return self._encoders[name]
+        with self._loading:
+            if name not in self._encoders:
+                self._limit_threads()
+                settings = self.settings
+                self._encoders[name] = load_encoder(
+                    name,
+                    device=settings.device,
+                    precision=settings.precision,
+                    weights_dir=settings.weights,
+                    offline=settings.offline,
+                    batch_size=settings.batch_size,
+                )
+            return self._encoders[name]
 
     def encoder_of(self, space: Space) -> Encoder:
         """The encoder that made a space's vectors; SpaceMismatch when its weights have changed."""

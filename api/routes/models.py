@@ -8,6 +8,7 @@ from pydantic import Field
 from api.access import MAY_READ
 from api.schemas.basics import Document
 from api.service import TheService
+from likeness.catalog.serving.spaces import all_spaces
 from likeness.encoders.catalogue import list_models
 from search.rerank.registry import RERANKERS
 
@@ -44,7 +45,7 @@ class ModelList(Document):
 @router.get("", summary="Encoders and re-rankers", dependencies=[MAY_READ])
 def list_all(service: TheService) -> ModelList:
     """What `space`, `encoder` and `rerank` may name."""
-    used = {each.space.encoder for found in service.catalog.collections() for each in found.spaces}
+    used = {space.encoder for space in all_spaces(service.catalog)}
     return ModelList(
         models=[
             Model(

@@ -1,0 +1,18 @@
+"""Every space there is, by one small query: counting images, as summaries do, takes its time."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from likeness.catalog import Catalog
+from likeness.catalog.engine import reading
+from likeness.catalog.records import Space
+from likeness.catalog.rows import space_record
+from likeness.catalog.schema import SpaceRow
+
+
+def all_spaces(catalog: Catalog) -> list[Space]:
+    """The spaces of every collection, oldest first."""
+    with reading(catalog.engine) as connection:
+        statement = select(*SpaceRow.__table__.columns).order_by(SpaceRow.id)
+        return [space_record(row) for row in connection.execute(statement)]
