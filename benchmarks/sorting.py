@@ -3,7 +3,7 @@
     python -m benchmarks.sorting [--n 100000] [--dim 512]
 
 A catalog is filled with clustered vectors and perceptual hashes, one image in twenty a planted copy
-of another; then copies are found (graph, shortlist, groups) and the collection is clustered, through
+of another; then copies are found (graph, shortlist, groups) and the collection is clustered, by
 the same classes as the commands. There are no files behind the images: pairs are judged by their
 hashes, as where files cannot be read, so the time of looking at pictures is not in here
 (0.6 ms a pair and 12 ms an image of one core: `docs/decisions/0006`). Each job is a process of its
