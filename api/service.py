@@ -18,6 +18,7 @@ from api.metrics import Metrics
 from api.pictures import Pictures
 from likeness.catalog import Catalog
 from likeness.catalog.records import Collection, ImageRow, SpaceState
+from likeness.catalog.serving.facets import Facet, facets
 from likeness.catalog.serving.jobs import Jobs
 from likeness.catalog.serving.keys import ApiKeys
 from likeness.catalog.serving.spaces import all_spaces
@@ -46,6 +47,7 @@ class Service:
         self.encoders = WarmEncoders(runtime)
         self.ingest = Ingest(runtime, self.pictures, self.jobs, self.metrics)
         self.stopping = False
+        self._facets: dict[int, tuple[int, list[Facet]]] = {}
         self.searcher = Searcher(
             self.catalog,
             index_dir=runtime.index_dir,
@@ -101,6 +103,14 @@ class Service:
     def collection(self, name: str) -> Collection:
         """Raises CollectionNotFound."""
         return self.catalog.collection(name)
+
+    def facets(self, collection: str) -> list[Facet]:
+        """Counted once per revision of the collection. Raises CollectionNotFound."""
+        known = self.collection(collection)
+        kept = self._facets.get(known.id)
+        if kept is None or kept[0] != known.revision:
+            kept = self._facets[known.id] = (known.revision, facets(self.catalog, known.id))
+        return kept[1]
 
     def image(self, collection: str, image_id: int) -> ImageRow:
         """Whatever its state. Raises CollectionNotFound, ImageNotFound."""

@@ -9,8 +9,10 @@ from api.schemas.basics import CollectionPath
 from api.schemas.collections import (
     Collection,
     CollectionList,
+    FacetList,
     NewCollection,
     collection_document,
+    facets_document,
 )
 from api.service import TheService
 from likeness.errors import CollectionNotFound
@@ -38,6 +40,17 @@ def create_collection(asked: NewCollection, service: TheService) -> Collection:
 def get_collection(collection: CollectionPath, service: TheService) -> Collection:
     """Its counts and spaces."""
     return _summary(service, collection)
+
+
+@router.get(
+    "/{collection}/facets", summary="What it can be narrowed down by", dependencies=[MAY_READ]
+)
+def get_facets(collection: CollectionPath, service: TheService) -> FacetList:
+    """Years, cameras, places, folders, sizes, formats and tags that occur, each with its filter.
+
+    A folder counts what lies below it, however deep.
+    """
+    return facets_document(service.facets(collection))
 
 
 @router.delete(

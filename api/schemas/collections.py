@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
 
 from api.schemas.basics import Asked, Document
 from likeness.catalog.records import CollectionSummary, SpaceState
+from likeness.catalog.serving.facets import Facet as FacetRow
 from likeness.types import Tower
 
 
@@ -58,4 +60,35 @@ def collection_document(summary: CollectionSummary) -> Collection:
             )
             for each in summary.spaces
         ],
+    )
+
+
+class FacetValue(Document):
+    label: str
+    count: int = Field(description="Ready images.")
+    where: str = Field(description="The filter that leaves these.", examples=["taken:2019"])
+
+
+class Facet(Document):
+    name: str = Field(description="taken, camera, place, folder, size, format or tag.")
+    values: list[FacetValue]
+
+
+class FacetList(Document):
+    facets: list[Facet]
+
+
+def facets_document(found: Sequence[FacetRow]) -> FacetList:
+    """Facets as the API shows them."""
+    return FacetList(
+        facets=[
+            Facet(
+                name=facet.name,
+                values=[
+                    FacetValue(label=each.label, count=each.count, where=each.where)
+                    for each in facet.values
+                ],
+            )
+            for facet in found
+        ]
     )

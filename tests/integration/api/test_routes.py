@@ -247,6 +247,16 @@ def test_every_problem_has_a_row_at_its_type(client: TestClient) -> None:
     problem(client.get("/v1/problems/none"), 404, "no_route")
 
 
+def test_facets_lead_to_filters(client: TestClient) -> None:
+    found = client.get(f"{BASE}/facets").json()["facets"]
+    assert {facet["name"] for facet in found} == {"folder", "size", "format"}
+    for facet in found:
+        for value in facet["values"]:
+            left = search(client, {"text": "red"}, where=value["where"])
+            assert left["matched"] == value["count"], value
+    problem(client.get("/v1/collections/none/facets"), 404, "collection_not_found")
+
+
 def test_models_and_rerankers_are_listed(client: TestClient) -> None:
     listed = client.get("/v1/models").json()
     assert "likeness:tiny" in {row["name"] for row in listed["models"]}

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import numpy as np
 import pytest
 
 from likeness.catalog import Catalog
+from likeness.catalog.records import Batch, SourceFacts, Stored
+from likeness.catalog.serving.facets import facets
 from likeness.catalog.serving.jobs import Jobs, JobState
 from likeness.catalog.serving.keys import ApiKeys, Scope
+from likeness.catalog.where import parse_where
 from likeness.errors import InputError, JobNotFound, KeyNotFound
+from likeness.types import ImageFacts
+from tests.fakes.catalogs import make_space
 
 
 def test_a_key_opens_until_it_is_revoked_and_its_secret_is_not_kept(catalog: Catalog) -> None:
@@ -94,3 +102,38 @@ def test_a_queued_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(
     assert jobs.report(running.id, counts={}, failures={}) is JobState.CANCELLING
     jobs.finish(running.id, JobState.CANCELLED)
     assert jobs.cancel(running.id).state is JobState.CANCELLED
+
+
+def test_facets_count_what_their_filters_find(catalog: Catalog) -> None:
+    collection = catalog.create_collection("default")
+    space = make_space(catalog, collection)
+    cameras = [("Canon", "EOS 5D"), ("Google", 'Pixel "3"*'), (None, None)]
+    items = [
+        Stored(
+            SourceFacts(f"file:///{n}", f"/photos/{'trip' if n % 3 else 'a*b'}/in {n % 2}/{n}.jpg",
+                        f"{n:064x}"),
+            ImageFacts(
+                1000 * (1 + n % 5), 1000, "jpeg" if n % 2 else "png",
+                taken_at=datetime(2018 + n % 3, 6, 1) if n % 4 else None,
+                camera_make=cameras[n % 3][0], camera_model=cameras[n % 3][1],
+                latitude=48.2 + n / 1000 if n % 5 else None, longitude=16.4 if n % 5 else None,
+            ),
+            0,
+        )
+        for n in range(40)
+    ]  # fmt: skip
+    rows = np.eye(1, space.dim, dtype=np.float16)
+    done = catalog.commit_batch(collection.id, Batch(items, {space.id: rows}))
+    catalog.add_tags(collection.id, done.stored[:7], ['holiday (old) "x"', "b"])
+    catalog.add_tags(collection.id, done.stored[7:9], ["B"])
+    catalog.mark_gone(collection.id, done.stored[-3:])
+    found = {facet.name: facet.values for facet in facets(catalog, collection.id)}
+    assert set(found) == {"taken", "camera", "place", "folder", "size", "format", "tag"}
+    for name, values in found.items():
+        for value in values:
+            left = len(catalog.filter_ids(collection.id, parse_where(value.where)))
+            assert left == value.count, (name, value)
+    assert [value.label for value in found["taken"]] == ["2020", "2019", "2018"]
+    assert found["folder"][0].label == "/photos"
+    assert ("b", 9) in [(value.label.lower(), value.count) for value in found["tag"]]
+    assert facets(catalog, catalog.create_collection("empty").id) == []
