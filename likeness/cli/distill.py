@@ -10,6 +10,7 @@ import click
 from likeness.cli.options import json_option
 from likeness.cli.output import emit_json, note
 from likeness.errors import InputError
+from likeness.runtime import SHIPPED_ENCODER
 from likeness.settings import Settings
 
 
@@ -54,8 +55,9 @@ def distill(
     on from its last checkpoint when the same command is run again.
     """
     # Training brings torch along, which the other commands do not wait for.
-    from training.config import DistillConfig, load_config
+    from training.config import DistillConfig, PublishConfig, load_config
     from training.distill import run
+    from training.release import release
 
     if config_path is not None:
         config = load_config(config_path)
@@ -79,15 +81,22 @@ def distill(
             epochs=config.schedule.epochs if epochs is None else epochs,
         ),
     )
+    if config.publish is None:
+        config = dataclasses.replace(config, publish=PublishConfig(config.output / "encoder"))
+    assert config.publish is not None
+    encoder = f"{SHIPPED_ENCODER}@{config.publish.folder}"
     scores = run(config, report=note)
+    release(config, report=note)
     if as_json:
         emit_json(
             {
                 "schema": "likeness.distill/1",
                 "output": config.output,
+                "encoder": encoder,
                 "held_out": dataclasses.asdict(scores),
             }
         )
     else:
         click.echo(f"{config.output}: held out: {scores}")
+        click.echo(f"use it with: likeness index SOURCE --encoder {encoder}")
     return 0

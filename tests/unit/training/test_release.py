@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from likeness.cli import main
 from likeness.encoders import load_encoder
 from likeness.encoders.tiny.network import build_vit, fit_weights
 from likeness.encoders.tiny.tower import WEIGHTS
@@ -78,3 +80,37 @@ def test_publishing_without_a_checkpoint_or_a_folder_is_an_error(config: Distill
         release(config, report=quiet)
     with pytest.raises(SettingsError, match=r"\[publish\]"):
         release(replace(config, publish=None), report=quiet)
+
+
+def test_the_command_trains_publishes_and_names_the_encoder(
+    config: DistillConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "run.toml"
+    settings.write_text(
+        f"""
+        output = "{config.output}"
+        precision = "fp32"
+        [data]
+        photos = ["{config.data.photos[0]}"]
+        held_out = 4
+        workers = 0
+        [teacher]
+        weights = "{config.teacher.weights}"
+        architecture = "test_vit"
+        input_size = 64
+        [student]
+        architecture = "test_vit"
+        input_size = 48
+        depth = 6
+        copy_dim = 16
+        [schedule]
+        batch_size = 4
+        """
+    )
+    arguments = ["distill", "--config", str(settings), "--epochs", "1", "--json"]
+    status = main.run(["--home", str(tmp_path / "home"), "--device", "cpu", *arguments])
+    assert status == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["encoder"] == f"likeness:tiny@{config.output / 'encoder'}"
+    encoder = load_encoder(document["encoder"], device="cpu", precision="fp32")
+    assert encoder.embed([np.zeros((50, 70, 3), np.uint8)]).shape == (1, 64)
