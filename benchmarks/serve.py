@@ -192,17 +192,20 @@ async def _client(
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     at = start
-    while time.perf_counter() < deadline:
-        begun = time.perf_counter()
-        writer.write(requests[at % len(requests)])
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError((head + await reader.read(2000)).decode())
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        await reader.readexactly(length)
-        spent.append(1000 * (time.perf_counter() - begun))
-        at += 1
-    writer.close()
+    try:
+        while time.perf_counter() < deadline:
+            begun = time.perf_counter()
+            writer.write(requests[at % len(requests)])
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            body = await reader.readexactly(length)
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(f"{head.splitlines()[0].decode()}: {body[:2000]!r}")
+            spent.append(1000 * (time.perf_counter() - begun))
+            at += 1
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 def load(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
