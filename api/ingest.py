@@ -1,6 +1,7 @@
 """Images into a collection: what callers send or name, at once or as a job.
 
-One at a time per process: the stages of indexing share the machine's cores among themselves.
+Batches are added one at a time per process: the stages of indexing share the machine's cores among
+themselves. Jobs fetch beside that, so that a slow web server holds up nobody's upload.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 UPLOADS, URLS = "uploads", "urls"
 _CHUNK = 64
 _FETCHERS = 4
+_JOBS = 2
 _REPORT_S = 0.5
 _LOST_AFTER = timedelta(minutes=2)
 
@@ -74,12 +76,14 @@ class Ingest:
         self._store = UploadStore(runtime.settings.uploads_root)
         self._indexer = UploadIndexer(runtime)
         self._lane = ThreadPoolExecutor(1, "ingest")
+        self._job_lane = ThreadPoolExecutor(_JOBS, "job")
         self._stop = threading.Event()
 
     def close(self) -> None:
         """Stop after the batch in hand; what is stored stays, jobs are marked as cut short."""
         self._stop.set()
         self._lane.shutdown(cancel_futures=True)
+        self._job_lane.shutdown(cancel_futures=True)
 
     def settle_lost_jobs(self) -> None:
         """Jobs of a service that died are failed: nobody works on them any more."""
@@ -120,7 +124,7 @@ class Ingest:
         """A job that does what `add` does."""
         names = [item.name for item in items]
         job = self._jobs.create(collection, UPLOADS, {"files": names}, total=len(items))
-        self._lane.submit(self._run, job, lambda: iter([list(items)]))
+        self._job_lane.submit(self._run, job, lambda: iter([list(items)]))
         return job
 
     def fetch_later(self, collection: str, urls: Sequence[str]) -> Job:
@@ -133,10 +137,10 @@ class Ingest:
             for start in range(0, len(urls), _CHUNK):
                 yield self.fetch(urls[start : start + _CHUNK])
 
-        self._lane.submit(self._run, job, chunks)
+        self._job_lane.submit(self._run, job, chunks)
         return job
 
-    # ---------------------------------------------------------------- in the lane's thread
+    # ---------------------------------------------------------------- in the lanes' threads
 
     def _add(
         self,
@@ -199,7 +203,7 @@ class Ingest:
         state, message = JobState.DONE, None
         try:
             for items in chunks():
-                self._add(job.collection, items, progress, stop)
+                self._lane.submit(self._add, job.collection, items, progress, stop).result()
                 if stop.is_set():
                     state = JobState.CANCELLED
                     break

@@ -147,3 +147,40 @@ def test_private_addresses_are_not_fetched(tmp_path: Path, web: str) -> None:
         for url in (f"{web}/a.png", "http://169.254.169.254/latest/meta-data"):
             asked = client.post(f"{BASE}/search", json={"terms": [{"url": url}]})
             assert "its network" in problem(asked, 422, "image_unreadable")["detail"]
+
+
+def test_a_job_that_waits_for_a_slow_server_holds_up_no_upload_and_can_be_cancelled(
+    tmp_path: Path,
+) -> None:
+    answering = threading.Event()
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answering.wait(30)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server,
+        open_runtime(tmp_path, fetch_urls=True, allow_private_urls=True) as runtime,
+        open_client(runtime) as client,
+    ):
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            urls = [f"http://127.0.0.1:{server.server_address[1]}/{n}.png" for n in range(3)]
+            job = client.post(f"{BASE}/images", json={"urls": urls}).json()
+            sent = upload(client, ("new.png", png(106))).json()["images"]
+            assert [row["outcome"] for row in sent] == ["added"]
+            assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"
+            cancelled = client.post(f"/v1/jobs/{job['id']}/cancel").json()
+            assert cancelled["state"] == "cancelling"
+            time.sleep(1)
+            answering.set()
+            assert settled(client, job["id"])["state"] == "cancelled"
+        finally:
+            answering.set()
+            server.shutdown()
+            thread.join()
