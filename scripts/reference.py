@@ -34,7 +34,7 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 def commands_page() -> str:
     """Every command with its help, as Markdown."""
-    context = click.Context(cli, info_name="likeness")
+    context = click.Context(cli, info_name="likeness", **cli.context_settings)
     parts = [
         "# Commands\n",
         _WRITTEN,
