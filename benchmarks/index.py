@@ -8,7 +8,6 @@ that all have reached. Effort (ef, nprobe) is raised until recall@10 reaches the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import json
 import os
@@ -16,207 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from benchmarks.index_peers import PEERS, K, Ours, Peer, threads_used
 from benchmarks.record import print_table, write_result
 from benchmarks.vector_sets import local_dimension, vectors_of
 from likeness.types import Embeddings, StoredVectors
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.idset import IdSet
-from likeness.vectors.snapshot import open_snapshot, write_snapshot
 
 WORK = Path(tempfile.gettempdir()) / "likeness-benchmarks"
-K = 10
 TARGET = 0.98
 ASKED = 200
 BATCH = 64
-_TRAINED = 100_000
-STEP = 20_000
 SHARES = (0.001, 0.01, 0.1, 0.5)
 Search = Callable[[Embeddings], np.ndarray]
-
-
-class Peer(Protocol):
-    """One kind of index. efforts: values to try, cheapest first; () when there is none."""
-
-    @property
-    def efforts(self) -> tuple[int, ...]: ...
-
-    def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
-        """Build and store; returns how many rows are in it."""
-        ...
-
-    def open(self, rows: StoredVectors, path: Path) -> None: ...
-    def search(
-        self, queries: Embeddings, effort: int, allowed: np.ndarray | None
-    ) -> np.ndarray: ...
-
-
-class Ours:
-    """A snapshot of one kind, opened as the product opens it."""
-
-    efforts: tuple[int, ...] = ()
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._sets: dict[int, IdSet] = {}
-
-    def build(self, rows: StoredVectors, path: Path, threads: int) -> int:  # noqa: ARG002
-        def batches() -> Any:
-            for start in range(0, len(rows), 65_536):
-                block = np.asarray(rows[start : start + 65_536])
-                yield np.arange(start, start + len(block)), block
-
-        write_snapshot(
-            path,
-            batches(),
-            fingerprint="",
-            dim=rows.shape[1],
-            revision=1,
-            digest="",
-            kind=self.kind,
-        )
-        return len(rows)
-
-    def open(self, rows: StoredVectors, path: Path) -> None:  # noqa: ARG002
-        self.index = open_snapshot(path).index
-
-    def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:  # noqa: ARG002
-        chosen = None
-        if allowed is not None:
-            if id(allowed) not in self._sets:
-                self._sets[id(allowed)] = IdSet(np.flatnonzero(allowed))
-            chosen = self._sets[id(allowed)]
-        return self.index.search(queries, K, allowed=chosen).ids
-
-
-class Faiss:
-    """A FAISS index by its factory string; graphs and flat ones hold float32."""
-
-    def __init__(self, spec: str, efforts: tuple[int, ...] = ()) -> None:
-        self.spec, self.efforts = spec, efforts
-
-    def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
-        import faiss
-
-        faiss.omp_set_num_threads(threads)
-        index = faiss.index_factory(rows.shape[1], self.spec, faiss.METRIC_INNER_PRODUCT)
-        if not index.is_trained:
-            index.train(np.asarray(rows[:_TRAINED], dtype=np.float32))
-        for start in range(0, len(rows), STEP):
-            index.add(np.asarray(rows[start : start + STEP], dtype=np.float32))
-        faiss.write_index(index, str(path))
-        return len(rows)
-
-    def open(self, rows: StoredVectors, path: Path) -> None:  # noqa: ARG002
-        import faiss
-
-        self._faiss, self.index = faiss, faiss.read_index(str(path))
-
-    def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:
-        faiss = self._faiss
-        parameters: Any = faiss.SearchParameters()
-        if "HNSW" in self.spec:
-            parameters = faiss.SearchParametersHNSW(efSearch=effort)
-        elif "IVF" in self.spec:
-            parameters = faiss.SearchParametersIVF(nprobe=effort)
-        if allowed is not None:
-            bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
-            parameters.sel = selector
-        found: np.ndarray = self.index.search(queries, K, params=parameters)[1]
-        return found
-
-
-class Hnswlib:
-    """M 16, ef_construction 100, inner product of unit vectors."""
-
-    efforts = (20, 40, 80, 120, 160, 240, 320, 480, 640, 960)
-
-    def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
-        import hnswlib
-
-        index = hnswlib.Index("ip", rows.shape[1])
-        if path.exists():
-            index.load_index(str(path), max_elements=len(rows))
-        else:
-            index.init_index(max_elements=len(rows), M=16, ef_construction=100)
-        index.set_num_threads(threads)
-        while (start := index.get_current_count()) < len(rows):
-            block = np.asarray(rows[start : start + STEP], dtype=np.float32)
-            with _stopwatch(path, start + len(block)):
-                index.add_items(block, np.arange(start, start + len(block)))
-            index.save_index(str(path) + ".new")
-            Path(str(path) + ".new").rename(path)
-        return int(index.get_current_count())
-
-    def open(self, rows: StoredVectors, path: Path) -> None:
-        import hnswlib
-
-        self.index = hnswlib.Index("ip", rows.shape[1])
-        self.index.load_index(str(path))
-        self.index.set_num_threads(_threads())
-
-    def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:
-        self.index.set_ef(max(effort, K))
-        only = None if allowed is None else (lambda label: bool(allowed[label]))
-        try:
-            return np.asarray(self.index.knn_query(queries, k=K, filter=only)[0], dtype=np.int64)
-        except RuntimeError:  # fewer than k were reached
-            return np.full((len(queries), K), -1)
-
-
-class Usearch:
-    """Connectivity 16, expansion 100 when adding, float16."""
-
-    efforts = Hnswlib.efforts
-
-    def _empty(self, dim: int) -> Any:
-        from usearch.index import Index
-
-        return Index(ndim=dim, metric="ip", dtype="f16", connectivity=16, expansion_add=100)
-
-    def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
-        index = self._empty(rows.shape[1])
-        if path.exists():
-            index.load(str(path))
-        while (start := len(index)) < len(rows):
-            block = np.asarray(rows[start : start + STEP])
-            with _stopwatch(path, start + len(block)):
-                index.add(np.arange(start, start + len(block)), block, threads=threads)
-            index.save(str(path) + ".new")
-            Path(str(path) + ".new").rename(path)
-        return len(index)
-
-    def open(self, rows: StoredVectors, path: Path) -> None:
-        self.index = self._empty(rows.shape[1])
-        self.index.load(str(path))
-
-    def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:
-        if allowed is not None:
-            raise NotImplementedError("usearch's Python index takes no filter")
-        self.index.expansion_search = max(effort, K)
-        found = self.index.search(queries, K, threads=_threads())
-        return np.asarray(found.keys, dtype=np.int64).reshape(len(queries), K)
-
-
-IVF_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-PEERS: Mapping[str, Callable[[], Peer]] = {
-    "likeness-exact": lambda: Ours("exact"),
-    "likeness-compressed": lambda: Ours("compressed"),
-    "likeness-ivf": lambda: Ours("ivf"),
-    "likeness-auto": lambda: Ours("auto"),
-    "faiss-flat": lambda: Faiss("Flat"),
-    "faiss-ivf-flat": lambda: Faiss("IVF1024,Flat", IVF_EFFORTS),
-    "faiss-ivf-pq": lambda: Faiss("IVF1024,PQ64", IVF_EFFORTS),
-    "faiss-hnsw": lambda: Faiss("HNSW16,Flat", Hnswlib.efforts),
-    "hnswlib": Hnswlib,
-    "usearch": Usearch,
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -256,7 +73,7 @@ def _build(name: str, options: argparse.Namespace) -> dict[str, Any]:
         if known.get("rows") == len(rows):
             return known
     begun, cpu = time.perf_counter(), time.process_time()
-    count = PEERS[name]().build(rows, path, _threads())
+    count = PEERS[name]().build(rows, path, threads_used())
     spent, cpu = time.perf_counter() - begun, time.process_time() - cpu
     steps = path.with_suffix(".steps")
     if steps.exists():  # built over several runs
@@ -409,7 +226,7 @@ def child(step: str, peer: str, arguments: list[str]) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         check=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(_threads())},
+        env={**os.environ, "OMP_NUM_THREADS": str(threads_used())},
     )
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -420,16 +237,6 @@ def _paths(name: str, options: argparse.Namespace) -> tuple[Path, Path]:
     return stem, stem.with_name(stem.name + ".json")
 
 
-@contextlib.contextmanager
-def _stopwatch(path: Path, rows: int) -> Iterator[None]:
-    """Notes what one step of a build took, beside the index."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    took = {"rows": rows, "seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    with path.with_suffix(".steps").open("a") as file:
-        file.write(json.dumps(took) + "\n")
-
-
 def _resident(what: str) -> int:
     """Bytes. VmRSS: all, pages of mapped files that the system may take back among them; RssAnon:
     without those."""
@@ -437,10 +244,6 @@ def _resident(what: str) -> int:
         if line.startswith(what):
             return 1024 * int(line.split()[1])
     raise RuntimeError(f"/proc/self/status has no {what}")
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _print(figures: Mapping[str, Mapping[str, Any]]) -> None:
