@@ -76,11 +76,13 @@ def test_a_stream_up_to_a_revision_and_the_changes_since_make_the_whole(
     changes = catalog.changes_since(space.id, revision)
     new = dict(zip(changes.added_ids.tolist(), changes.added_vectors.tolist(), strict=True))
     assert changes.dead_ids.tolist() == [b]
+    assert catalog.count_changes(space.id, revision) == (len(new), 1)
     assert old | new == streamed(catalog, space)
     assert changes.revision == catalog.collection("default").revision
     later = catalog.changes_since(space.id, changes.revision)
     assert (len(later.added_ids), len(later.dead_ids)) == (0, 0)
     assert later.added_vectors.shape == (0, DIM)
+    assert catalog.count_changes(space.id, changes.revision) == (0, 0)
 
 
 def test_a_stream_holds_still_while_others_write(
