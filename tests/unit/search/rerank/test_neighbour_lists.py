@@ -11,8 +11,8 @@ from likeness.catalog.records import Space, SpaceState
 from likeness.types import Tower
 from search.graph.build import build_graph
 from search.graph.graph import NeighbourGraph
-from search.graph.store import FILE_NAME, save_graph
 from search.graph.reading import StoredGraphs
+from search.graph.store import FILE_NAME, save_graph
 from search.rerank.graph_lists import GraphLists
 from search.rerank.interface import Context, Shortlist, shortlist, unit
 from search.rerank.nearest import nearest_masks
