@@ -32,6 +32,8 @@ _LOOK_BY = {
     "ViT": "trained on the 21,000 classes of ImageNet-21k (Steiner et al., 2021)",
 }
 _COPIES_BY = {
+    "Likeness tiny": "trained to find edited copies: 99.6 % of them come first among a thousand "
+    "photos (its model card)",
     "DINO": "finds edited copies as it is, on Copydays best of its time (Caron et al., 2021, "
     "table 4)",
     "DINOv2": "learns to see two crops of an image as one (Oquab et al., 2023)",
