@@ -17,10 +17,12 @@ from likeness.errors import InputError
 Device = Literal["cpu", "gpu"]
 
 _BATCH = 8
-# Python, torch and a model library, before the first tensor (measured: 0.45 GB on Linux).
-_PROCESS_BYTES = 500_000_000
+# Python, torch and both model libraries, before the first tensor: resident memory of a process
+# that has imported the adapters (752 MB; torch 2.14, Linux).
+_PROCESS_BYTES = 770_000_000
 # What one image may cost, in 10⁹ operations, for a collection of tens of thousands to be indexed
-# in hours: a laptop's CPU does 100 to 400 of them a second, a GPU tens to hundreds of thousands.
+# in hours. A core does 100 of them a second in fp32 and 430 in bf16 (benchmarks/README.md); for
+# GPUs the limit is set by their makers' figures, of which large towers reach a part.
 _GIGA_FLOPS_LIMIT: Mapping[Device, float] = {"cpu": 20.0, "gpu": 1500.0}
 _RESTRICTED = ("Apple-AMLR", "CC-BY-NC-4.0", "DINOv3")
 

@@ -27,8 +27,8 @@ def activation_bytes(record: EncoderRecord, batch: int, precision: Precision) ->
     windows are cut out and put back (Swin) or the stem works at twice the resolution (FastViT).
     The input squares stand beside it in fp32 and in `precision`; a fifth is the allocator's.
 
-    Measured on CPU: the estimate is 0.8 to 1.2 times the peak for plain towers of 16 images at
-    197 tokens and more (benchmarks/README.md has the table).
+    Measured on CPU for batches of 16 (benchmarks/README.md): 0.8 to 1.25 times the peak, but for
+    ViT-B/32 in bf16, whose 50 tokens fit into memory that loading had left (6 times).
     """
     shape, number = record.shape, BYTES_PER_NUMBER[precision]
     mlp = 2 * shape.width + 2 * shape.hidden

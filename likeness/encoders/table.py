@@ -2,10 +2,13 @@
 
 `tests/contracts/test_encoders.py` checks every row against what the libraries build: dimension,
 input size, parameters, operations, shape, pooling and where the weights come from. Licences are
-those of the weights as their authors publish them. Zero-shot figures are top-1 on ImageNet-1k in
-percent, from OpenCLIP's results (docs/openclip_results.csv) for CLIP and EVA-02, and from the papers of SigLIP
-(Zhai et al., 2023), SigLIP 2 (Tschannen et al., 2025), DFN (Fang et al., 2023), MobileCLIP 2
-(Faghri et al., 2025) and Perception Encoder (Bolya et al., 2025).
+those of the weights as their authors publish them.
+
+Zero-shot figures are top-1 on ImageNet-1k in percent and only rank the advice for words. Looked up:
+CLIP and EVA-02 in OpenCLIP's docs/openclip_results.csv (not DFN's), MobileCLIP 2 S0 and S2 in its
+model card. Not yet looked up in the sources that are theirs: SigLIP (Zhai et al., 2023), SigLIP 2
+(Tschannen et al., 2025), DFN (Fang et al., 2023), the other MobileCLIP 2 (Faghri et al., 2025) and
+Perception Encoder (Bolya et al., 2025).
 """
 
 # One row, one line: a table is read down its columns.

@@ -19,7 +19,7 @@ _FILLS = frozenset(
 class Uninitialised(TorchFunctionMode):
     """Within, parameters of new modules keep whatever was in their memory.
 
-    Drawing random numbers for them is half of the time that loading takes, and is thrown away.
+    Drawing random numbers for them is a large part of loading, and is thrown away.
     Only for builds that end in a strict `load_state_dict`, which goes on as ever; buffers are
     computed as ever, too.
 
