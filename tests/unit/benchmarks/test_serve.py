@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serve import image_requests, load, some_pictures, some_texts, text_requests
+from benchmarks.serve_clients import image_requests, load, some_pictures, some_texts, text_requests
 from tests.integration.api.conftest import open_runtime, open_server
 
 
