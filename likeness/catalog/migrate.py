@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 from likeness.catalog.engine import reading, writing
 from likeness.errors import CatalogError
 
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 """The newest migration; a test holds it equal to the newest file in `migrations/versions`."""
 
 _ADVISORY_LOCK = 0x6C696B65_6E657373  # "likeness"
@@ -28,22 +28,23 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine) -> str | None:
     """The database now has the schema of HEAD_REVISION; its rows are kept.
 
+    Returns the migration that it was at before, None for an empty database.
     Raises CatalogError when a newer Likeness has written it. Nothing is changed then.
     """
     with reading(engine) as connection:
-        if _revision(connection) == HEAD_REVISION:
-            return
+        if schema_revision(connection) == HEAD_REVISION:
+            return HEAD_REVISION
     with writing(engine) as connection:  # SQLite: this is the lock
         if connection.dialect.name == "postgresql":
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
             ).close()
-        found = _revision(connection)
+        found = schema_revision(connection)
         if found == HEAD_REVISION:  # another process was faster
-            return
+            return found
         config = alembic_config(connection)
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if found is not None and found not in known:
@@ -52,9 +53,11 @@ def migrate(engine: Engine) -> None:
                 f"this one knows up to {HEAD_REVISION}); upgrade Likeness, or name another database"
             )
         command.upgrade(config, "head")
+    return found
 
 
-def _revision(connection: Connection) -> str | None:
+def schema_revision(connection: Connection) -> str | None:
+    """The migration that the database is at; None when it holds no catalog yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(

@@ -36,13 +36,16 @@ class JobState(StrEnum):
 
 
 _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
-_SETTLED_COUNTS = ("kept", "stored", "linked", "moved", "filled", "removed", "failed")
+_INDEXING_COUNTS = ("kept", "stored", "linked", "moved", "filled", "removed", "failed")
+_SORTING_COUNTS = ("compared", "looked_at", "taken_away", "brought_back", "skipped")
+_SETTLED_COUNTS = (*_INDEXING_COUNTS, *_SORTING_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """counts: images by outcome, as `indexer.progress.Counts` names them. failures: reason code →
-    images. total: images to do, None until that is known. Times are aware and UTC.
+    """counts: images by outcome, as `indexer.progress.Counts` names them; of jobs that sort, images
+    or pairs of them. failures: reason code → images. total: those to do, None until that is known.
+    message: what it is doing, or how it ended. Times are aware and UTC.
     """
 
     id: int
@@ -139,8 +142,12 @@ class Jobs:
         counts: Mapping[str, int],
         failures: Mapping[str, int],
         total: int | None = None,
+        message: str | None = None,
     ) -> JobState:
-        """The job has come this far; returns its state, so that its worker sees a cancellation."""
+        """The job has come this far; returns its state, so that its worker sees a cancellation.
+
+        message: what it is doing, in words.
+        """
         values: dict[str, Any] = {
             "counts": json.dumps(counts),
             "failures": json.dumps(failures),
@@ -148,6 +155,8 @@ class Jobs:
         }
         if total is not None:
             values["total"] = total
+        if message is not None:
+            values["message"] = message
         self._change(job_id, values, from_states=(JobState.RUNNING, JobState.CANCELLING))
         return self.get(job_id).state
 

@@ -34,6 +34,16 @@ class VerdictRow(Base):
     made_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class CopyVerdictRow(Base):
+    """What a person wants of an image among its copies: verdict, `keep` or `remove`."""
+
+    __tablename__ = "copy_verdicts"
+
+    image_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    verdict: Mapped[str] = mapped_column(Text)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class CalibrationRow(Base):
     """What a space's thresholds are and how they were found: JSON text."""
 
