@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from api import errors
+from api import errors, pages
 from api.access import Door, Doorkeeper
 from api.guard import BodyGuard, Counting
 from api.routes import (
@@ -51,6 +51,7 @@ _ROUTERS = (
     session.router,
     problems.router,
     health.router,
+    pages.router,
 )
 _BODIES = (Question, Questions, UrlsToAdd, Items)
 

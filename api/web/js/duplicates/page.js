@@ -1,0 +1,12 @@
+// Copies and near-copies, to be reviewed.
+import { nothingIndexed, openPage } from "../core/frame.js";
+import { problemMessage } from "../core/messages.js";
+import { replace } from "../core/dom.js";
+
+const main = document.getElementById("main");
+try {
+  const { collection } = await openPage();
+  if (!collection) replace(main, nothingIndexed());
+} catch (problem) {
+  replace(main, problemMessage(problem, { retry: () => location.reload() }));
+}
