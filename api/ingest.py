@@ -74,7 +74,7 @@ class Ingest:
             metrics,
         )
         self._store = UploadStore(runtime.settings.uploads_root)
-        self._indexer = UploadIndexer(runtime)
+        self._indexer = UploadIndexer(runtime, renews=not runtime.settings.index_interval_s)
         self._lane = ThreadPoolExecutor(1, "ingest")
         self._job_lane = ThreadPoolExecutor(_JOBS, "job")
         self._stop = threading.Event()

@@ -13,9 +13,12 @@ from starlette.concurrency import run_in_threadpool
 
 from api.batching import SearchBatcher
 from api.encoders import WarmEncoders
+from api.index_metrics import IndexMetrics
 from api.ingest import Ingest
 from api.metrics import Metrics
 from api.pictures import Pictures
+from indexer.compaction import Compactor
+from indexer.service import Indexer
 from likeness.catalog import Catalog
 from likeness.catalog.records import Collection, ImageRow, SpaceState
 from likeness.catalog.serving.facets import Facet, facets
@@ -55,7 +58,13 @@ class Service:
             load_image=self.pictures.load,
             read_image=self._bytes_for_reranking,
             graph_of=StoredGraphs(runtime.index_dir).of,
+            index_server=self.settings.index_url,
+            index_device=runtime.index_device,
         )
+        self._compactor: Compactor | None = None
+        if self.settings.index_interval_s:
+            interval_s = self.settings.index_interval_s
+            self._compactor = Indexer(runtime).compactor_of_all(interval_s)
         self.batcher = SearchBatcher(
             self._search_many,
             wait_s=self.settings.batch_wait_s,
@@ -64,6 +73,9 @@ class Service:
             observe=self.metrics.batch_sizes.observe,
         )
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
+        self.metrics.registry.register(
+            IndexMetrics(self.catalog, lambda space: self.searcher.reader(space).tail_rows)
+        )
         self.trouble: str | None = "indexes and encoders are being loaded"
         self._warming = threading.Thread(target=self._warm, name="warm-up", daemon=True)
 
@@ -83,6 +95,8 @@ class Service:
     def _close(self) -> None:
         if self._warming.ident is not None:
             self._warming.join()
+        if self._compactor is not None:
+            self._compactor.close()
         self.ingest.close()
         self.searcher.close()
         self.pictures.close()
@@ -150,6 +164,8 @@ class Service:
         else:
             self.trouble = None
             self.metrics.ready.set(1)
+            if self._compactor is not None and not self.stopping:
+                self._compactor.start()
 
     def check_catalog(self) -> str | None:
         """What keeps the database from answering, or None."""

@@ -12,6 +12,7 @@ from typing import Self
 from indexer.publish import Published
 from likeness.catalog.records import Space
 from likeness.errors import LikenessError
+from likeness.vectors.cores import in_background
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,10 @@ REST_FACTOR = 5.0
 class Compactor:
     """Publishes the spaces that are due, again and again, until it is closed. A context manager.
 
-    Readers keep what they have until they have opened the new index, so no query waits. Killed
-    at any moment, the index before serves on and the next publish sweeps what was left. Memory:
-    what `publish` needs for one space, since one is built at a time.
+    Readers keep what they have until they have opened the new index, and building takes no core
+    that a search of this process holds or waits for, so no query waits. Killed at any moment, the
+    index before serves on and the next publish sweeps what was left. Memory: what `publish` needs
+    for one space, since one is built at a time.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Compactor:
         self.published: list[Published] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(
@@ -55,16 +57,22 @@ class Compactor:
     ) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Begin; for those who cannot enter a block."""
+        self._thread.start()
+
     def close(self) -> None:
         """Begin nothing more, and wait for the index that is being built."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            begun = time.monotonic()
-            self._look()
-            self._stop.wait(self._rest_factor * (time.monotonic() - begun))
+        with in_background():
+            while not self._stop.wait(self._interval_s):
+                begun = time.monotonic()
+                self._look()
+                self._stop.wait(self._rest_factor * (time.monotonic() - begun))
 
     def _look(self) -> None:
         try:
@@ -76,3 +84,5 @@ class Compactor:
         except LikenessError:
             # A full disk, a locked catalog: answers stay right, only slower; looked at again.
             log.exception("an index could not be renewed; trying again")
+        except Exception:  # a thread's edge: a compactor that died would be missed by nobody
+            log.exception("an index could not be renewed, which should not happen; trying again")

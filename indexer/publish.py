@@ -66,13 +66,18 @@ def is_due(indexed: int, tail_rows: int, dead_rows: int) -> bool:
     return max(tail_rows, dead_rows) > max(FEW_CHANGES, CHANGED_SHARE * indexed)
 
 
-def needs_publish(catalog: Catalog, space: Space, directory: Path) -> bool:
+def needs_publish(
+    catalog: Catalog, space: Space, directory: Path, *, others_publish: bool = False
+) -> bool:
     """Whether the space has no index here, or one that too much has changed since.
 
-    directory: where the snapshots of this space lie on this machine.
+    directory: where the snapshots of this space lie on this machine. others_publish: one that is
+    not here may be another machine's, so it is left alone until it is due: two machines that each
+    replaced what they lack would never end.
     """
     head = catalog.head(space.collection_id, space.id)
-    if head.snapshot is None or not (directory / head.snapshot.name).is_dir():
+    missing = head.snapshot is not None and not (directory / head.snapshot.name).is_dir()
+    if head.snapshot is None or (missing and not others_publish):
         return next(catalog.stream_vectors(space.id, rows=1), None) is not None
     if head.revision <= head.snapshot.revision:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from likeness.catalog.records import (
     Space,
     SpaceState,
 )
+from likeness.catalog.serving.spaces import all_spaces
 from likeness.catalog.space_states import switch_spaces
 from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError, InputError
@@ -62,9 +63,12 @@ class IndexRequest:
 class Indexer:
     """The write side of one process."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, renews: bool = True) -> None:
+        """renews: indexes, while images are added and afterwards; False where a `compactor` of
+        this process does it anyway."""
         self._runtime = runtime
         self._catalog = runtime.catalog
+        self._renews = renews
 
     def index(
         self, request: IndexRequest, progress: Progress, stop: threading.Event
@@ -98,7 +102,8 @@ class Indexer:
             restore=request.restore,
             prune=request.prune,
         )
-        with self.compactor(collection.name):  # so that no query waits for a long tail meanwhile
+        # So that no query waits for a long tail meanwhile.
+        with self.compactor(collection.name) if self._renews else nullcontext():
             complete = pipeline.run(sources)
             if complete:
                 for space in self._catalog.spaces(collection.id):
@@ -178,10 +183,21 @@ class Indexer:
     def compactor(self, collection_name: str) -> Compactor:
         """Renews the indexes of a collection in the background, as it changes; to be entered."""
         collection = self._catalog.collection(collection_name)
+        return self._compactor(lambda: self._catalog.spaces(collection.id), interval_s=5.0)
+
+    def compactor_of_all(self, interval_s: float) -> Compactor:
+        """As `compactor`, of every collection. interval_s: between looks at what has changed."""
+        return self._compactor(lambda: all_spaces(self._catalog), interval_s=interval_s)
+
+    def _compactor(self, spaces: Callable[[], Sequence[Space]], *, interval_s: float) -> Compactor:
+        shared = self._catalog.engine.dialect.name != "sqlite"
         return Compactor(
-            lambda: self._catalog.spaces(collection.id),
-            lambda space: needs_publish(self._catalog, space, self._runtime.index_dir(space)),
+            spaces,
+            lambda space: needs_publish(
+                self._catalog, space, self._runtime.index_dir(space), others_publish=shared
+            ),
             self._publish,
+            interval_s=interval_s,
         )
 
     def _open(self, request: IndexRequest, opened: ExitStack) -> list[Source]:
@@ -357,7 +373,7 @@ class Indexer:
         published = []
         for space in spaces:
             directory = self._runtime.index_dir(space)
-            if force or needs_publish(self._catalog, space, directory):
+            if force or (self._renews and needs_publish(self._catalog, space, directory)):
                 published.append(self._publish(space, kind).name)
         return IndexReport(
             collection=collection.name,

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         description="SQL database of the catalog, for example postgresql+psycopg://user@host/db; "
         "empty: a SQLite file in the home.",
     )
+    broker_url: str = Field(
+        default="",
+        description="Redis that workers get their work by, for example redis://host:6379/0; "
+        "empty: work is done in the calling process.",
+    )
     weights: Path | None = Field(
         default=None, description="Folder with encoder weights, looked into before the hub."
     )
@@ -147,6 +152,12 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="An index that finds fewer of the nearest is tuned, or built as another kind.",
+    )
+    index_interval_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="A server looks this often whether an index is due, and renews it in the "
+        "background; 0: it leaves that to others.",
     )
     index_url: str = Field(
         default="",

@@ -19,6 +19,7 @@ import numpy as np
 from likeness.catalog.records import Changes, Head, SnapshotRow, SnapshotState, Space
 from likeness.errors import LikenessError, SnapshotDamaged, SnapshotError, SnapshotMissing
 from likeness.types import ImageIds, StoredVectors
+from likeness.vectors.cores import in_background
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.idset import IdSet, positions_in
 from likeness.vectors.index import VectorIndex
@@ -266,7 +267,8 @@ class SpaceReader:
 
     def _open_and_switch(self, row: SnapshotRow) -> None:
         try:
-            ahead = self._started(self._open(row))
+            with in_background():
+                ahead = self._started(self._open(row))
             with self._lock:
                 if not self._closed:
                     # What was committed meanwhile, so that no view is older than one before it.

@@ -41,4 +41,4 @@ async def readyz(service: TheService) -> Health:
     dependencies=[MAY_READ],
 )
 async def metrics(service: TheService) -> Response:
-    return Response(service.metrics.text(), media_type=MEDIA_TYPE)
+    return Response(await run_in_threadpool(service.metrics.text), media_type=MEDIA_TYPE)

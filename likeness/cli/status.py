@@ -134,14 +134,16 @@ def _index_text(index: object) -> str:
 
 
 def _recall_text(recall: object) -> str:
-    """The lowest recall@10 of each kind of query, filtered or not; nothing for an exact index."""
+    """The lowest recall of each kind of query, filtered or not; nothing for an exact index."""
     if not isinstance(recall, Mapping) or "found" not in recall:
         return ""
-    lowest = (
-        f"{kind} {min(depths['@10'] for depths in by_filter.values()):.3f}"
-        for kind, by_filter in recall["found"].items()
-    )
-    return f", recall@10 of {' and '.join(lowest)} queries"
+    lowest = []
+    for queries, by_filter in recall["found"].items():
+        at_10, at_100 = (
+            min(found[depth] for found in by_filter.values()) for depth in ("@10", "@100")
+        )
+        lowest.append(f"{queries} queries {at_10:.3f} and {at_100:.3f}")
+    return f", recall@10 and @100 of {', of '.join(lowest)}"
 
 
 def _show_settings(settings: Settings, origins: Mapping[str, str], *, as_json: bool) -> None:

@@ -8,10 +8,17 @@ waits when there is none.
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
 from likeness.vectors.engine import load_faiss
+
+_NICE = 10
+"""Of background threads, and of those that FAISS starts for them: whoever waits goes first."""
+
+_background = threading.local()
 
 
 class Cores:
@@ -24,7 +31,15 @@ class Cores:
 
     @contextlib.contextmanager
     def some(self, wanted: int) -> Iterator[int]:
-        """Hold up to `wanted` cores, at least one, for a block that FAISS works in."""
+        """Hold up to `wanted` cores, at least one, for a block that FAISS works in.
+
+        A thread that is `in_background` holds none, and works on half of them at most.
+        """
+        if getattr(_background, "here", False):
+            got = max(1, min(wanted, self.total // 2))
+            load_faiss().omp_set_num_threads(got)
+            yield got
+            return
         with self._change:
             while not self._free:
                 self._change.wait()
@@ -37,6 +52,23 @@ class Cores:
             with self._change:
                 self._free += got
                 self._change.notify()
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[None]:
+    """What this thread does in the block takes no core from searches that somebody waits for.
+
+    The thread's priority stays low afterwards (the system lets nobody raise it again), so this is
+    for a thread that does nothing else.
+    """
+    if sys.platform == "linux":  # elsewhere only whole processes have a priority
+        with contextlib.suppress(OSError):  # a courtesy, no more
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    _background.here = True
+    try:
+        yield
+    finally:
+        _background.here = False
 
 
 _lock = threading.Lock()

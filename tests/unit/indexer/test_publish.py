@@ -32,8 +32,10 @@ def run(catalog: FakeSpaceCatalog, folder: Path) -> Published:
     return publish(cast(Catalog, catalog), catalog.space, folder)
 
 
-def due(catalog: FakeSpaceCatalog, folder: Path) -> bool:
-    return needs_publish(cast(Catalog, catalog), catalog.space, folder)
+def due(catalog: FakeSpaceCatalog, folder: Path, *, others_publish: bool = False) -> bool:
+    return needs_publish(
+        cast(Catalog, catalog), catalog.space, folder, others_publish=others_publish
+    )
 
 
 def on_disk(folder: Path) -> list[str]:
@@ -76,6 +78,9 @@ def test_an_index_is_needed_when_there_is_none_or_too_much_changed(
         if name != done.name:
             (tmp_path / name).rename(tmp_path / "elsewhere")
     assert due(catalog, tmp_path)
+    assert not due(catalog, tmp_path, others_publish=True)  # it may be another machine's
+    catalog.add(range(1101, 2500), POOL[1101:2500])
+    assert due(catalog, tmp_path, others_publish=True)
 
 
 def test_the_published_index_holds_what_was_committed(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from likeness.errors import SnapshotDamaged
-from likeness.vectors.cores import Cores
+from likeness.vectors.cores import Cores, in_background
 from likeness.vectors.files import BLOCK_BYTES, DurableFile, FileFacts, VerifiedFile
 
 
@@ -86,3 +87,23 @@ def test_alone_a_search_gets_all_it_asks_for_and_at_least_one() -> None:
         assert all_of_them == 4
     with cores.some(3) as three, cores.some(4) as rest:
         assert (three, rest) == (3, 1)
+
+
+def test_work_in_the_background_takes_no_core_from_a_search() -> None:
+    cores, got = Cores(4), [0, 0, 0]
+
+    def background() -> None:
+        with in_background(), cores.some(4) as half, cores.some(1) as one:
+            got[0], got[1] = half, one
+            with ThreadPoolExecutor(1) as pool:  # a search beside
+                got[2] = pool.submit(lambda: _lent(cores)).result(timeout=30)
+
+    thread = threading.Thread(target=background)
+    thread.start()
+    thread.join(timeout=60)
+    assert got == [2, 1, 4]
+
+
+def _lent(cores: Cores) -> int:
+    with cores.some(4) as all_of_them:
+        return all_of_them
