@@ -10,6 +10,7 @@ LikenessError
 │   ├── ImageNotFound
 │   ├── JobNotFound, KeyNotFound
 │   ├── SpaceMismatch           vectors of different encoders never meet
+│   ├── BackupError             a backup that cannot be made, is damaged, or does not belong here
 │   ├── PlanError                a plan or undo journal that cannot be carried out as it is
 │   ├── UnknownEncoder
 │   ├── NoTextTower, NoAttentionMap, NoPatchTokens
@@ -32,6 +33,9 @@ LikenessError
 │   └── SnapshotNotWritten      publishing failed (full disk, say); the old one serves on
 ├── CatalogError                the database cannot be used as it is
 │   └── CatalogUnavailable      it cannot be reached or is locked; trying again later is safe
+├── WorkError                   a piece of queued work that this worker must not finish
+│   ├── LeaseLost               another worker has it by now
+│   └── AlreadyDone             this very lease has completed it before
 └── ServiceError                a Likeness service answered with a problem, or not at all
 
 Errors carry values as attributes; messages name the offender, the reason and the remedy.
@@ -120,6 +124,14 @@ class SpaceMismatch(InputError):
 
 class PlanError(InputError):
     """A plan or an undo journal that cannot be carried out as it is."""
+
+    def __init__(self, path: str, reason: str, remedy: str = "") -> None:
+        self.path, self.reason, self.remedy = path, reason, remedy
+        super().__init__(f"{path}: {reason}" + (f"; {remedy}" if remedy else ""))
+
+
+class BackupError(InputError):
+    """A backup that cannot be made, is damaged, or may not be restored here."""
 
     def __init__(self, path: str, reason: str, remedy: str = "") -> None:
         self.path, self.reason, self.remedy = path, reason, remedy
@@ -281,6 +293,24 @@ class CatalogError(LikenessError):
 
 class CatalogUnavailable(CatalogError):
     """The database cannot be reached or stays locked; nothing was written, trying again is safe."""
+
+
+class WorkError(LikenessError):
+    """A piece of queued work that this worker must not finish; nothing was stored of it."""
+
+    def __init__(self, work_id: int, kind: str, reason: str) -> None:
+        self.work_id, self.kind = work_id, kind
+        super().__init__(f"work {work_id} ({kind}): {reason}")
+
+
+class LeaseLost(WorkError):
+    def __init__(self, work_id: int, kind: str) -> None:
+        super().__init__(work_id, kind, "its lease is another worker's by now")
+
+
+class AlreadyDone(WorkError):
+    def __init__(self, work_id: int, kind: str) -> None:
+        super().__init__(work_id, kind, "it was completed by this lease before")
 
 
 class ServiceError(LikenessError):

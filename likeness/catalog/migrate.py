@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 from likeness.catalog.engine import reading, writing
 from likeness.errors import CatalogError
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 """The newest migration; a test holds it equal to the newest file in `migrations/versions`."""
 
 _ADVISORY_LOCK = 0x6C696B65_6E657373  # "likeness"

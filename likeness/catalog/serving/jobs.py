@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from likeness.catalog import Catalog
 from likeness.catalog.engine import reading, writing
@@ -61,6 +61,7 @@ class Job:
     started_at: datetime | None
     updated_at: datetime
     finished_at: datetime | None
+    problems: Sequence[tuple[str, str, str]] = ()
 
     @property
     def settled(self) -> int:
@@ -95,21 +96,8 @@ class Jobs:
         self, collection: str, kind: str, request: Mapping[str, Any], *, total: int | None = None
     ) -> Job:
         """A new job, queued. request: JSON values, enough to do the work or to tell what it was."""
-        now = datetime.now(UTC)
-        values = {
-            "collection": collection,
-            "kind": kind,
-            "state": JobState.QUEUED.value,
-            "request": json.dumps(request),
-            "total": total,
-            "counts": "{}",
-            "failures": "{}",
-            "created_at": now,
-            "updated_at": now,
-        }
         with writing(self._engine) as connection:
-            statement = insert(JobRow).values(values).returning(JobRow.id)
-            job_id = int(connection.execute(statement).scalar_one())
+            job_id = new_job(connection, collection, kind, request, total=total)
         return self.get(job_id)
 
     def get(self, job_id: int) -> Job:
@@ -119,7 +107,7 @@ class Jobs:
             row = connection.execute(select(*columns).where(JobRow.id == job_id)).one_or_none()
         if row is None:
             raise JobNotFound(job_id)
-        return _job(row)
+        return job_record(row)
 
     def recent(self, *, limit: int = 50, before_id: int | None = None) -> list[Job]:
         """The newest jobs first; before_id: the last id of the page before."""
@@ -127,7 +115,7 @@ class Jobs:
         if before_id is not None:
             statement = statement.where(JobRow.id < before_id)
         with reading(self._engine) as connection:
-            return [_job(row) for row in connection.execute(statement)]
+            return [job_record(row) for row in connection.execute(statement)]
 
     def start(self, job_id: int) -> bool:
         """The job is running, if it was queued; whether it was."""
@@ -193,7 +181,47 @@ class Jobs:
             return connection.execute(statement).rowcount > 0
 
 
-def _job(row: Row[Any]) -> Job:
+def new_job(
+    connection: Connection,
+    collection: str,
+    kind: str,
+    request: Mapping[str, Any],
+    *,
+    total: int | None = None,
+) -> int:
+    """The id of a new job, within a writing transaction; see `Jobs.create`."""
+    now = datetime.now(UTC)
+    values = {
+        "collection": collection,
+        "kind": kind,
+        "state": JobState.QUEUED.value,
+        "request": json.dumps(request),
+        "total": total,
+        "counts": "{}",
+        "failures": "{}",
+        "created_at": now,
+        "updated_at": now,
+    }
+    statement = insert(JobRow).values(values).returning(JobRow.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def start_job(connection: Connection, job_id: int) -> bool:
+    """A queued job is running from now on; False when it was cancelled, and must not begin."""
+    state = connection.execute(select(JobRow.state).where(JobRow.id == job_id)).scalar_one()
+    if state == JobState.QUEUED.value:
+        now = datetime.now(UTC)
+        values = {"state": JobState.RUNNING.value, "started_at": now, "updated_at": now}
+        queued = (JobRow.id == job_id, JobRow.state == state)
+        if connection.execute(update(JobRow).where(*queued).values(**values)).rowcount:
+            return True
+        # Another was faster, and may have cancelled it.
+        state = connection.execute(select(JobRow.state).where(JobRow.id == job_id)).scalar_one()
+    return state not in (JobState.CANCELLING.value, JobState.CANCELLED.value)
+
+
+def job_record(row: Row[Any]) -> Job:
+    """A whole row of `jobs` as a record."""
     return Job(
         id=row.id,
         collection=row.collection,
@@ -208,4 +236,5 @@ def _job(row: Row[Any]) -> Job:
         started_at=row.started_at,
         updated_at=row.updated_at,
         finished_at=row.finished_at,
+        problems=[(name, code, why) for name, code, why in json.loads(row.problems or "[]")],
     )
