@@ -35,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("likeness.cli.eval", "Measure retrieval on images whose right answers are known."),
     "serve": ("likeness.cli.serve", "Serve the HTTP API and the web page."),
     "keys": ("likeness.cli.keys", "Make, list and revoke keys of the HTTP API."),
+    "doctor": ("likeness.cli.doctor", "Check that everything is in order; say what to do if not."),
+    "backup": ("likeness.cli.backup", "Copy everything that cannot be made again, while it works."),
+    "restore": ("likeness.cli.restore", "Bring a backup back."),
+    "upgrade": ("likeness.cli.upgrade", "Bring the database to this version's schema."),
     "distill": ("likeness.cli.distill", "Train a small encoder from a larger one on your photos."),
 }
 

@@ -1,0 +1,1 @@
+"""A copy of everything that cannot be made again, and back."""
