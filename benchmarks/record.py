@@ -30,6 +30,16 @@ def machine() -> dict[str, Any]:
     }
 
 
+def peak_mib() -> int:
+    """The most memory that this process has held, mapped files included.
+
+    `ru_maxrss` would not do: it starts at the parent's own peak.
+    """
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return round(int(line.split()[1]) / 1024)
+
+
 def write_result(
     name: str,
     *,

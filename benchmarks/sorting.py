@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.graph import clustered
-from benchmarks.record import print_table, write_result
+from benchmarks.record import peak_mib, print_table, write_result
+from benchmarks.vector_sets import clustered
 from likeness.catalog import Catalog
 from likeness.catalog.records import Batch, SourceFacts, Space, Stored
 from likeness.catalog.sorting.clusters import ClusterRecords
@@ -67,14 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             space = catalog.spaces(catalog.collection(_COLLECTION).id)[0]
             begun, processor = time.perf_counter(), time.process_time()
             found = _JOBS[options.job](catalog, space, options.home)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
             json.dumps(
                 {
                     "found": found,
                     "seconds": round(time.perf_counter() - begun, 1),
                     "processor_s": round(time.process_time() - processor, 1),
-                    "peak_mib": round(peak),
+                    "peak_mib": peak_mib(),
                 }
             )
         )

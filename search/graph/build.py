@@ -21,7 +21,7 @@ DEFAULT_K = 24
 EXACT_ROWS = 20_000
 """Up to here every row is compared with every row; above, with those of the nearest cells."""
 WANTED_RECALL = 0.97
-_SAMPLE = 256
+_SAMPLE = 512
 _REBUILD_SHARE = 0.25
 
 
@@ -150,9 +150,14 @@ def _linked_to_new(
 
 
 def _nearest_others(
-    vectors: Vectors, rows: npt.NDArray[np.int64], k: int, device: str
+    vectors: Vectors,
+    rows: npt.NDArray[np.int64],
+    k: int,
+    device: str,
+    *,
+    full_precision: bool | None = None,
 ) -> Neighbours:
-    found = top_k(vectors[rows], vectors, k + 1, device=device)
+    found = top_k(vectors[rows], vectors, k + 1, device=device, full_precision=full_precision)
     own = found.positions == rows[:, None]
     scores = np.where(own, -np.inf, found.scores).astype(np.float32)
     positions = np.where(own, -1, found.positions).astype(np.int32)
@@ -162,7 +167,8 @@ def _nearest_others(
 def _exact_sample(vectors: Vectors, device: str) -> tuple[npt.NDArray[np.int64], Neighbours]:
     random = np.random.default_rng(0)
     rows = np.sort(random.choice(len(vectors), min(_SAMPLE, len(vectors)), replace=False))
-    return rows, _nearest_others(vectors, rows, 10, device)
+    # In float32: a truth found as the answer is found would forgive what both miss.
+    return rows, _nearest_others(vectors, rows, 10, device, full_precision=True)
 
 
 def _rows(neighbours: Neighbours, rows: npt.NDArray[np.int64]) -> Neighbours:

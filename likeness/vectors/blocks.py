@@ -1,0 +1,163 @@
+"""The best k of many scores, block by block: products in half precision, exact scores at the end.
+
+In bfloat16 a score near 1 is rounded to steps of 0.004, within which whole clusters tie. So the
+rows of a block are taken about their middle: what is left of the scores is small, its steps are
+finer by as much, and the middle's own part is added in float32 where it matters, between blocks.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from likeness.vectors.neighbours import Neighbours, Vectors, ordered
+
+_FIRST_STAGE = 16
+_HELD_BYTES = 1 << 30
+_RESCORE_ROWS = 1024
+
+
+class Rows:
+    """Rows of an array as tensors: converted once where the whole is small enough to be held."""
+
+    def __init__(self, vectors: Vectors, dtype: Any, device: str) -> None:
+        self._vectors, self._dtype, self._device = vectors, dtype, device
+        held = vectors.size * dtype.itemsize <= _HELD_BYTES
+        self._whole = load(vectors, dtype, device) if held else None
+
+    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Any:
+        if self._whole is None:
+            return load(self._vectors[rows], self._dtype, self._device)
+        if isinstance(rows, slice):
+            return self._whole[rows]
+        return self._whole[load_torch().from_numpy(rows.astype(np.int64)).to(self._device)]
+
+
+class Block:
+    """Rows [b, d] to score queries against, about their middle unless they are in float32."""
+
+    def __init__(self, rows: Any) -> None:
+        wide = rows.float()
+        self._middle = None if rows.dtype == wide.dtype else wide.mean(dim=0)
+        self._rows = rows if self._middle is None else (wide - self._middle).to(rows.dtype)
+
+    def best(self, queries: Any, kept: int) -> tuple[Any, Any]:
+        """The `kept` highest scores of each query, and their columns. queries: [q, d]."""
+        scores, columns = best_of_block(queries @ self._rows.T, kept)
+        if self._middle is None:
+            return scores, columns
+        return scores.float() + (queries.float() @ self._middle)[:, None], columns
+
+
+class Best:
+    """The best so far of every query: scores float32 [n, kept] and positions int32 [n, kept]."""
+
+    def __init__(self, n: int, kept: int) -> None:
+        self.scores = np.full((n, kept), -np.inf, dtype=np.float32)
+        self.positions = np.full((n, kept), -1, dtype=np.int32)
+
+    def merge(
+        self,
+        rows: slice | npt.NDArray[np.int64],
+        scores: Any,
+        columns: Any,
+        *,
+        offset: int = 0,
+        lookup: npt.NDArray[np.int32] | None = None,
+    ) -> None:
+        """Take in a block's best. columns: of the block; base row = lookup[column] or + offset."""
+        torch = load_torch()
+        found = columns.cpu().numpy()
+        positions = (found + offset).astype(np.int32) if lookup is None else lookup[found]
+        all_scores = torch.cat(
+            [torch.from_numpy(self.scores[rows]), scores.to(device="cpu", dtype=torch.float32)], 1
+        )
+        top, order = all_scores.topk(self.scores.shape[1], dim=1)
+        joined = np.concatenate([self.positions[rows], positions], axis=1)
+        self.scores[rows] = top.numpy()
+        self.positions[rows] = np.take_along_axis(joined, order.numpy(), 1)
+
+
+def best_of_block(scores: Any, k: int) -> tuple[Any, Any]:
+    """topk of a [q, b] block, in two stages: the best groups of 16 columns hold the best k.
+
+    The maximum of a group is several times cheaper to find than its place in an order.
+    """
+    q, b = scores.shape
+    k = min(k, b)
+    groups = b // _FIRST_STAGE
+    if groups <= 2 * k:
+        top = scores.topk(k, dim=1)
+        return top.values, top.indices
+    whole = groups * _FIRST_STAGE
+    grouped = scores[:, :whole].reshape(q, groups, _FIRST_STAGE)
+    chosen = grouped.amax(dim=2).topk(k, dim=1).indices
+    torch = load_torch()
+    within = torch.arange(_FIRST_STAGE, device=scores.device)
+    columns = (chosen[:, :, None] * _FIRST_STAGE + within).reshape(q, -1)
+    if whole < b:
+        rest = torch.arange(whole, b, device=scores.device).expand(q, -1)
+        columns = torch.cat([columns, rest], dim=1)
+    top = scores.gather(1, columns).topk(k, dim=1)
+    return top.values, columns.gather(1, top.indices)
+
+
+def rescored(
+    queries: Vectors, base: Vectors, best: Best, k: int, *, without_self: bool
+) -> Neighbours:
+    """The candidates in the order of their float32 scores, without the query itself, k of them."""
+    n = len(queries)
+    positions = np.full((n, k), -1, dtype=np.int32)
+    scores = np.full((n, k), -np.inf, dtype=np.float32)
+    for start in range(0, n, _RESCORE_ROWS):
+        rows = slice(start, min(start + _RESCORE_ROWS, n))
+        candidates = best.positions[rows]
+        near = base[np.maximum(candidates, 0)].astype(np.float32)
+        query = np.asarray(queries[rows], dtype=np.float32)
+        exact = np.matmul(near, query[:, :, None])[:, :, 0]
+        absent = candidates < 0
+        if without_self:
+            absent |= candidates == np.arange(rows.start, rows.stop, dtype=np.int32)[:, None]
+        exact[absent] = -np.inf
+        chosen = ordered(np.where(absent, np.int32(-1), candidates), exact, k)
+        positions[rows], scores[rows] = chosen.positions, chosen.scores
+    return Neighbours(positions, scores)
+
+
+def with_margin(k: int) -> int:
+    """How many candidates are kept for k answers, since half precision misjudges some."""
+    return k + max(16, k // 2)
+
+
+def load(rows: Vectors, dtype: Any, device: str) -> Any:
+    """The rows as a tensor of its own."""
+    return load_torch().from_numpy(np.array(rows)).to(device=device, dtype=dtype)
+
+
+@functools.cache
+def product_dtype(device: str, d: int) -> Any:
+    """The type in which this machine multiplies fastest: float16 on GPUs, else as timed."""
+    torch = load_torch()
+    if device != "cpu":
+        return torch.float16
+    left, right = torch.ones(1024, d), torch.ones(2048, d)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = left.to(dtype), right.to(dtype)
+        a @ b.T
+        begun = time.perf_counter()
+        a @ b.T
+        seconds[dtype] = time.perf_counter() - begun
+    return (
+        torch.bfloat16 if seconds[torch.bfloat16] < 0.7 * seconds[torch.float32] else torch.float32
+    )
+
+
+def load_torch() -> Any:
+    import torch  # here, not above: slow to import, and most commands need no graph
+
+    return torch
