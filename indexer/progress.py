@@ -13,7 +13,7 @@ class Counts:
 
     scanned: found in the sources. kept: unchanged since an earlier run. stored: embedded anew.
     linked: same bytes as a stored image, so not embedded again. moved: known under another name.
-    removed: taken out by a person earlier, and left out.
+    removed: taken out by a person earlier, and left out. skipped: kept out as repeating another.
     filled: embedded in a further space. gone: vanished from their source. problems: source
     entries that are no images of the catalog (an unreadable folder, a nested archive).
     """
@@ -25,6 +25,7 @@ class Counts:
     moved: int = 0
     filled: int = 0
     removed: int = 0
+    skipped: int = 0
     failed: int = 0
     gone: int = 0
     problems: int = 0
@@ -33,7 +34,7 @@ class Counts:
     def settled(self) -> int:
         """Images of this run that are done with, one way or another."""
         done = self.kept + self.stored + self.linked + self.moved + self.filled
-        return done + self.removed + self.failed
+        return done + self.removed + self.skipped + self.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,19 @@ class Problem:
     name: str
     code: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An image kept out: path repeats the image of this id, which lies at `same_as`.
+
+    relation: `same-bytes` or `same-pixels`.
+    """
+
+    path: str
+    relation: str
+    image_id: int
+    same_as: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +71,14 @@ class IndexReport:
     published: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
 _KEPT_PROBLEMS = 1000
+_KEPT_SKIPPED = 100_000
 
 
 @dataclass(slots=True)
@@ -75,6 +91,7 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     _counts: Counts = field(default_factory=Counts)
     _problems: list[Problem] = field(default_factory=list)
+    _skipped: list[Skipped] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, **more: int) -> None:
@@ -91,6 +108,12 @@ class Progress:
             if len(self._problems) < _KEPT_PROBLEMS:
                 self._problems.append(Problem(name, code, reason))
 
+    def list_skipped(self, skipped: Skipped) -> None:
+        """Remember an image that was counted as skipped; up to a hundred thousand are listed."""
+        with self._lock:
+            if len(self._skipped) < _KEPT_SKIPPED:
+                self._skipped.append(skipped)
+
     @property
     def counts(self) -> Counts:
         with self._lock:
@@ -100,6 +123,11 @@ class Progress:
     def problems(self) -> tuple[Problem, ...]:
         with self._lock:
             return tuple(self._problems)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        with self._lock:
+            return tuple(self._skipped)
 
     @property
     def seconds(self) -> float:
