@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access import COOKIE, SESSION_PATH, Doorkeeper, presented_key
 from api.errors import KeyNeeded
 from api.schemas.basics import Asked, Document
+from api.service import Service, TheService
 from likeness.catalog.serving.keys import Scope
 
 router = APIRouter(prefix=SESSION_PATH, tags=["operation"])
@@ -25,25 +26,28 @@ class Session(Document):
 
     key_needed: bool = Field(description="Whether keys are asked for at all.")
     scope: Scope | None = Field(description="What may be done; null: nothing without a key.")
+    fetch_urls: bool = Field(description="Whether pictures can be named by URL.")
+    max_body: int = Field(description="Bytes of one request, at most.")
 
 
 @router.get("", summary="What I may do")
-async def get_session(request: Request) -> Session:
+async def get_session(request: Request, service: TheService) -> Session:
     """Asked by the page when it opens."""
     keeper: Doorkeeper = request.app.state.doorkeeper
     scope = await run_in_threadpool(keeper.scope_of, presented_key(request.headers))
-    needed = await run_in_threadpool(keeper.scope_of, None) is None
-    return Session(key_needed=needed, scope=scope)
+    return _session(service, scope, await _needed(keeper))
 
 
 @router.post("", summary="Keep a key in a cookie")
-async def open_session(asked: SessionAsked, request: Request, response: Response) -> Session:
+async def open_session(
+    asked: SessionAsked, request: Request, response: Response, service: TheService
+) -> Session:
     """The cookie is out of reach of scripts and is sent to this site only, from this site only."""
     keeper: Doorkeeper = request.app.state.doorkeeper
     scope = await run_in_threadpool(keeper.scope_of, asked.key)
     if scope is None:
         raise KeyNeeded("this key is wrong or revoked")
-    needed = await run_in_threadpool(keeper.scope_of, None) is None
+    needed = await _needed(keeper)
     if needed:  # then the key is one of ours, and fit for a header
         response.set_cookie(
             COOKIE,
@@ -53,7 +57,7 @@ async def open_session(asked: SessionAsked, request: Request, response: Response
             samesite="strict",
             secure=request.url.scheme == "https",
         )
-    return Session(key_needed=needed, scope=scope)
+    return _session(service, scope, needed)
 
 
 @router.delete("", summary="Forget the key", status_code=204, response_class=Response)
@@ -62,3 +66,17 @@ async def close_session() -> Response:
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
+
+
+async def _needed(keeper: Doorkeeper) -> bool:
+    return await run_in_threadpool(keeper.scope_of, None) is None
+
+
+def _session(service: Service, scope: Scope | None, needed: bool) -> Session:
+    settings = service.settings
+    return Session(
+        key_needed=needed,
+        scope=scope,
+        fetch_urls=settings.fetch_urls,
+        max_body=settings.max_body,
+    )

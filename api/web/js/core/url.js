@@ -24,17 +24,20 @@ export function hrefWith(changes, from = params()) {
   return text ? `${location.pathname}?${text}` : location.pathname;
 }
 
-/** Goes to the state with these changes; replace: without a new entry in the history. */
-export function go(changes, { replace = false } = {}) {
-  visit(hrefWith(changes), { replace });
+/**
+ * Goes to the state with these changes. replace: without a new entry in the history. entry: what that
+ * entry remembers (`history.state`).
+ */
+export function go(changes, options = {}) {
+  visit(hrefWith(changes), options);
 }
 
 /** Goes to a whole address of this page. */
-export function visit(href, { replace = false } = {}) {
+export function visit(href, { replace = false, entry = null } = {}) {
   const same = href === location.pathname + location.search;
   if (same && !replace) return;
-  if (replace) history.replaceState(history.state, "", href);
-  else history.pushState(null, "", href);
+  if (replace) history.replaceState(entry ?? history.state, "", href);
+  else history.pushState(entry, "", href);
   for (const listener of listeners) listener({ back: false, replaced: replace });
 }
 
