@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from indexer.sources import SourceItem
-from likeness.catalog.records import Linked, Moved, SourceFacts
+from likeness.catalog.records import Batch, CommitResult, KnownImage, Linked, Moved, SourceFacts
 from likeness.imaging.pool import PreparedImage
 from likeness.types import StoredVectors
 
@@ -17,6 +17,13 @@ class Wanted:
     """An image that has to be read."""
 
     item: SourceItem
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A stored image that has to be read again for a further space."""
+
+    image: KnownImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,40 @@ class Prepared:
     filling: Filling | None = None
 
 
-Settled: TypeAlias = Failure | Unchanged | LeftOut | Twin | Linked | Moved
+class Settle(Protocol):
+    """Commits all that there is of a piece of queued work, in one transaction with its completion.
+
+    gained: images by outcome, as `Counts` names them, once it is known what the commit did.
+    Returns what it did, or None when an earlier call had committed it already.
+    """
+
+    def __call__(
+        self,
+        batch: Batch,
+        gained: Callable[[CommitResult], Mapping[str, int]],
+        failures: Sequence[Failure],
+    ) -> CommitResult | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a piece of queued work: what came since the one before it is settled as one."""
+
+    settle: Settle
+
+
+Reference: TypeAlias = Wanted | Unchanged | Lacking | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of queued work: images by reference, and how what becomes of them is stored."""
+
+    items: Sequence[Wanted | Unchanged | Lacking]
+    end: Ended
+
+
+Settled: TypeAlias = Failure | Unchanged | LeftOut | Twin | Linked | Moved | Ended
 """Outcomes that need no decoding."""
 
 Routed: TypeAlias = Loaded | Settled

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
 
 from indexer.items import (
+    Ended,
     Failure,
     Filling,
+    Lacking,
     LeftOut,
     Loaded,
     Routed,
@@ -17,7 +22,8 @@ from indexer.items import (
     Wanted,
 )
 from indexer.plan import pages, source_facts
-from indexer.sources import Source
+from indexer.sources import SourceItem
+from indexer.sources.uris import path_from_uri
 from likeness.catalog import Catalog
 from likeness.catalog.records import REMOVED, KnownImage, Linked, Moved, SourceFacts
 from likeness.errors import ImageError
@@ -26,7 +32,17 @@ from likeness.types import ImageState
 _PAGE = 64
 
 
-def load(wanted: Wanted, source: Source) -> Loaded | Failure:
+class Readable(Protocol):
+    """What `load` and `Router` need of a source."""
+
+    def read(self, item: SourceItem) -> bytes:
+        """See `Source.read`."""
+
+    def exists(self, uri: str) -> bool:
+        """See `Source.exists`."""
+
+
+def load(wanted: Wanted, source: Readable) -> Loaded | Failure:
     """Read an image and hash its bytes (SHA-256)."""
     item = wanted.item
     facts = source_facts(item, "")
@@ -35,6 +51,28 @@ def load(wanted: Wanted, source: Source) -> Loaded | Failure:
     except ImageError as error:
         return Failure(facts, error.code, str(error))
     return Loaded(with_hash(facts, data), data)
+
+
+def load_now(wanted: Wanted, source: Readable) -> Loaded | Failure:
+    """As `load`, for what was scanned a while ago: a file's size and time are taken anew."""
+    item = wanted.item
+    try:
+        facts = Path(path_from_uri(item.uri)).stat()
+    except (OSError, ValueError):  # gone, or not a file: reading says what is wrong with it
+        return load(wanted, source)
+    current = replace(item, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+    return load(Wanted(current), source)
+
+
+def load_lacking(lacking: Lacking, source: Readable) -> Loaded | Failure:
+    """Read a stored image again; refused when it is no longer the same image."""
+    image = lacking.image
+    facts = SourceFacts(image.uri, image.path, image.sha256, image.size, image.mtime_ns)
+    try:
+        data = source.read(SourceItem(image.uri, image.path, image.size, image.mtime_ns))
+    except ImageError as error:
+        return Failure(facts, error.code, str(error), Filling(image.image_id))
+    return filling(facts, image.image_id, data)
 
 
 def with_hash(facts: SourceFacts, data: bytes) -> SourceFacts:
@@ -80,7 +118,7 @@ class Router:
         self._restore = restore
         self._claimed: set[int] = set()
 
-    def route(self, loaded: Iterable[Loaded | Failure | Unchanged]) -> Iterator[Routed]:
+    def route(self, loaded: Iterable[Loaded | Failure | Unchanged | Ended]) -> Iterator[Routed]:
         """Yield the outcomes in input order."""
         for page in pages(loaded, _PAGE):
             # Order matters: a hash that is not in flight *now* is in the catalog or new.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from indexer.items import Unchanged, Wanted
 from indexer.progress import Progress
@@ -58,8 +58,15 @@ def pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield page
 
 
+class Scannable(Protocol):
+    """What `plan` needs of a source."""
+
+    def scan(self) -> Iterator[SourceItem | SourceProblem]:
+        """See `Source.scan`."""
+
+
 def plan(
-    source: Source,
+    source: Scannable,
     catalog: Catalog,
     collection_id: int,
     *,
@@ -130,7 +137,7 @@ def source_facts(item: SourceItem, sha256: str) -> SourceFacts:
 
 
 def _images(
-    source: Source, seen: SeenUris, progress: Progress, stop: threading.Event
+    source: Scannable, seen: SeenUris, progress: Progress, stop: threading.Event
 ) -> Iterator[SourceItem]:
     for found in source.scan():
         if stop.is_set():

@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 
-from indexer.items import Decoded, Failure, Group, LeftOut, Prepared, Twin, Unchanged
+from indexer.items import Decoded, Ended, Failure, Group, LeftOut, Prepared, Twin, Unchanged
 from indexer.load import InFlight, linked_to
 from indexer.progress import Progress
 from likeness.catalog import Catalog
 from likeness.catalog.records import (
     Batch,
     BatchItem,
+    CommitResult,
     Failed,
     Filled,
     Linked,
@@ -60,17 +61,43 @@ class BatchWriter:
         """Commit what is held. After this returns, it is stored."""
         if not self._held:
             return
+        batch = self._batch()
+        result = CommitResult(0)
+        if batch.items:
+            result = self._catalog.commit_batch(self._collection_id, batch)
+        self._account(result)
+
+    def _end(self, end: Ended) -> None:
+        result = end.settle(self._batch(), self._gained, tuple(self._failures))
+        if result is None:
+            self._in_flight.discard(self._hashes)
+            self._reset()
+        else:
+            self._account(result)
+
+    def _batch(self) -> Batch:
         vectors = {space_id: np.stack(rows) for space_id, rows in self._vectors.items()}
-        result = self._catalog.commit_batch(self._collection_id, Batch(self._outcomes, vectors))
-        self._in_flight.discard(self._hashes)
+        return Batch(self._outcomes, vectors)
+
+    def _gained(self, result: CommitResult) -> dict[str, int]:
         refreshed = sum(image_id in self._unchanged for image_id in result.moved)
-        self._progress.add(
-            stored=len(result.stored),
-            linked=len(result.linked),
-            moved=len(result.moved) - refreshed,
-            filled=len(result.filled),
-            kept=len(result.skipped) + refreshed,
-        )
+        failed = sum(isinstance(outcome, Failed) for outcome in self._outcomes)
+        failed_as_before = failed - len(result.failed)
+        return {
+            "stored": len(result.stored),
+            "linked": len(result.linked),
+            "moved": len(result.moved) - refreshed,
+            "filled": len(result.filled),
+            "kept": len(result.skipped) - failed_as_before + refreshed,
+            "removed": self._left_out,
+            "failed": len(self._failures),
+        }
+
+    def _account(self, result: CommitResult) -> None:
+        self._in_flight.discard(self._hashes)
+        gained = self._gained(result)
+        del gained["failed"]
+        self._progress.add(**gained)
         for failed in self._failures:
             self._progress.problem(
                 failed.source.path, failed.code, failed.message, counted_as="failed"
@@ -79,7 +106,7 @@ class BatchWriter:
 
     @property
     def _held(self) -> int:
-        return len(self._outcomes) + len(self._failures)
+        return len(self._outcomes) + len(self._failures) + self._left_out
 
     def _reset(self) -> None:
         self._outcomes: list[BatchItem] = []
@@ -89,6 +116,7 @@ class BatchWriter:
         self._unchanged: set[int] = set()
         self._failures: list[Failure] = []
         self._hashes: list[str] = []
+        self._left_out = 0
         self._since = time.monotonic()
 
     def _take(self, outcome: Decoded, vectors: dict[int, StoredVectors], row: int) -> None:
@@ -100,7 +128,9 @@ class BatchWriter:
             case Twin():
                 self._take_twin(outcome.source)
             case LeftOut():
-                self._progress.add(removed=1)
+                self._left_out += 1
+            case Ended():
+                self._end(outcome)
             case Unchanged():
                 self._unchanged.add(outcome.image_id)
                 self._outcomes.append(Moved(outcome.source, outcome.image_id, outcome.source.uri))

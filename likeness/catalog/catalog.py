@@ -8,7 +8,7 @@ there when R was the collection's own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -176,15 +176,28 @@ class Catalog:
 
     # ---------------------------------------------------------------- writes
 
-    def commit_batch(self, collection_id: int, batch: Batch) -> CommitResult:
+    def commit_batch(
+        self,
+        collection_id: int,
+        batch: Batch,
+        *,
+        first: Callable[[Connection], None] | None = None,
+        last: Callable[[Connection, CommitResult], None] | None = None,
+    ) -> CommitResult:
         """The batch is stored, on disk, all of it. Doing it again changes nothing.
 
+        first, last: for the other modules of this package: more that the same transaction does,
+        before and after; when one of them raises, nothing is written.
         Raises VectorError for a vector that would spoil its neighbours, CatalogError for a space
         or image of another collection, ValueError for items that contradict the rows they name;
         nothing is written then.
         """
         with writing(self._engine) as connection:
+            if first is not None:
+                first(connection)
             result = commit_batch(connection, collection_id, batch)
+            if last is not None:
+                last(connection, result)
         if len(result.skipped) < len(batch.items) and _is_power_of_four(result.revision):
             refresh_statistics(self._engine)
         return result
