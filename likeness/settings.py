@@ -47,6 +47,66 @@ class Settings(BaseSettings):
         description="Redis that workers get their work by, for example redis://host:6379/0; "
         "empty: work is done in the calling process.",
     )
+    queue_images: int = Field(
+        default=256,
+        ge=1,
+        le=4096,
+        description="Images of one piece of queued work, which is one transaction.",
+    )
+    queue_lease_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="A worker that is not heard of for this long has lost its work to another.",
+    )
+    queue_sweep_s: float = Field(
+        default=10.0, gt=0, description="Between looks for work whose worker or message was lost."
+    )
+    queue_stint_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="A worker goes on with pieces of one job for so long before it asks anew.",
+    )
+    queue_attempts: int = Field(
+        default=8,
+        ge=1,
+        description="Work that failed so often is left to a person (likeness jobs).",
+    )
+    queue_backoff_s: float = Field(
+        default=2.0, ge=0, description="Before the first retry; doubles up to five minutes."
+    )
+    queue_limit_s: float = Field(
+        default=900.0,
+        gt=1,
+        description="A worker process that takes longer over a piece is killed.",
+    )
+    queue_visibility_s: float = Field(
+        default=3600.0,
+        gt=1,
+        description="Redis hands a message out again when it was not acknowledged for so long.",
+    )
+    rescan_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Workers look again at sources indexed with --queue --rescan; 0: never.",
+    )
+    compact_s: float = Field(
+        default=30.0, ge=0, description="Between the workers' looks for indexes to renew; 0: never."
+    )
+    worker_grace_s: float = Field(
+        default=25.0,
+        ge=0,
+        description="A worker that is told to stop finishes its work for so long, then hands back.",
+    )
+    worker_memory: int = Field(
+        default=0,
+        ge=0,
+        description="A worker process that has grown beyond this is replaced; 0: never.",
+    )
+    worker_stall_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="A worker that does nothing for so long, though there is work, is restarted.",
+    )
     weights: Path | None = Field(
         default=None, description="Folder with encoder weights, looked into before the hub."
     )
