@@ -144,11 +144,17 @@ class Hnswlib:
 
     def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:
         self.index.set_ef(max(effort, K))
-        only = None if allowed is None else (lambda label: bool(allowed[label]))
+        only = None
+        if allowed is not None:  # called from C++, so that more threads would only wait in line
+            self.index.set_num_threads(1)
+            kept = allowed.tolist()
+            only = kept.__getitem__
         try:
             return np.asarray(self.index.knn_query(queries, k=K, filter=only)[0], dtype=np.int64)
         except RuntimeError:  # fewer than k were reached
             return np.full((len(queries), K), -1)
+        finally:
+            self.index.set_num_threads(threads_used())
 
 
 class Usearch:
