@@ -17,22 +17,29 @@ from api.access import Door, Doorkeeper
 from api.guard import BodyGuard, Counting
 from api.routes import (
     adding,
+    check,
+    clusters,
     collections,
+    duplicates,
     explaining,
     health,
     images,
     jobs,
     models,
+    previews,
     problems,
     search,
     session,
     vectors,
 )
+from api.routes import map as collection_map
+from api.routes.previews import PreviewAsked
 from api.schemas.basics import PROBLEM_RESPONSES, Problem
 from api.schemas.jobs import UrlsToAdd
 from api.schemas.search import Question, Questions
 from api.schemas.vectors import Items
 from api.service import Service
+from api.sorting.service import Sorting
 from likeness import __version__
 from likeness.runtime import Runtime
 from likeness.settings import Settings
@@ -42,10 +49,15 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ROUTERS = (
     collections.router,
     search.router,
+    previews.router,
     images.router,
     adding.router,
     explaining.router,
     vectors.router,
+    duplicates.router,
+    check.router,
+    clusters.router,
+    collection_map.router,
     jobs.router,
     models.router,
     session.router,
@@ -53,7 +65,7 @@ _ROUTERS = (
     health.router,
     pages.router,
 )
-_BODIES = (Question, Questions, UrlsToAdd, Items)
+_BODIES = (Question, Questions, UrlsToAdd, Items, PreviewAsked)
 
 
 def create_app(given: Settings | Runtime, *, hosts: frozenset[str] | None = None) -> FastAPI:
@@ -71,10 +83,13 @@ def create_app(given: Settings | Runtime, *, hosts: frozenset[str] | None = None
             service = await run_in_threadpool(Service, runtime)
             app.state.service = service
             app.state.doorkeeper = Doorkeeper(service.keys, open_to_all=settings.insecure)
+            sorting = app.state.sorting = await run_in_threadpool(Sorting, service)
             service.start()
             try:
                 yield
             finally:
+                service.stopping = True
+                await run_in_threadpool(sorting.close)
                 await service.close()
         finally:
             if runtime is not given:

@@ -93,6 +93,18 @@ class EncoderNotServed(ApiError):
     """An encoder that no collection uses."""
 
 
+class NotMadeYet(ApiError):
+    """Something that a job has to make first."""
+
+
+class NotFoundHere(ApiError):
+    """A group, run, cluster or plan that the collection does not have."""
+
+
+class AlreadyRunning(ApiError):
+    """A job of the kind is at work on the collection; `extra` holds its id."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
     """A row of the table: what an error is to a caller."""
@@ -116,6 +128,9 @@ TABLE: dict[type[LikenessError], ProblemKind] = {
     UrlsAreOff: ProblemKind(403, "urls_off", "Fetching URLs is switched off"),
     FileUnreachable: ProblemKind(410, "file_unreachable", "The image's file is out of reach"),
     EncoderNotServed: ProblemKind(422, "encoder_not_served", "The encoder is not in use here"),
+    NotMadeYet: ProblemKind(404, "not_made_yet", "A job has to make this first"),
+    NotFoundHere: ProblemKind(404, "not_found_here", "The collection has no such thing"),
+    AlreadyRunning: ProblemKind(409, "already_running", "A job like this is at work"),
     e.WhereError: ProblemKind(422, "where_invalid", "The filter cannot be understood"),
     e.QueryError: ProblemKind(422, "query_invalid", "The question cannot be asked"),
     e.CollectionNotFound: ProblemKind(404, "collection_not_found", "There is no such collection"),

@@ -109,6 +109,14 @@ async def read_items(request: Request, settings: Settings) -> tuple[Items, Uploa
     return asked, uploads
 
 
+async def read_files(request: Request, most: int) -> list[tuple[bytes, str]]:
+    """The `image` parts of a form that holds nothing else: bytes and names. Raises BadRequest."""
+    fields, uploads = await _parts(request, most)
+    if fields:
+        raise BadRequest(f"part {next(iter(fields))[:50]!r} is not known; pictures are `image`")
+    return [uploads[number] for number in range(len(uploads))]
+
+
 async def _parts(request: Request, max_files: int) -> tuple[dict[str, list[str]], Uploads]:
     """The fields of a form by name, and its `image` parts."""
     files: list[tuple[bytes, str]] = []

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response, status
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -14,6 +14,7 @@ from api.access import MAY_READ, MAY_WRITE
 from api.schemas.basics import LARGEST_ID, Id
 from api.schemas.jobs import Job, JobList, job_document
 from api.service import Service, TheService
+from likeness.catalog.serving.jobs import Job as JobRow
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -60,6 +61,16 @@ async def job_events(job_id: JobId, service: TheService) -> StreamingResponse:
         _events(job_id, service),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def accepted(job: JobRow) -> Response:
+    """202 with the job, and where to follow it."""
+    return Response(
+        job_document(job).model_dump_json(),
+        status_code=status.HTTP_202_ACCEPTED,
+        media_type="application/json",
+        headers={"Location": f"/v1/jobs/{job.id}"},
     )
 
 

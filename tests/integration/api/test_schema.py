@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -17,6 +19,7 @@ from schemathesis.checks import positive_data_acceptance
 
 from api.app import create_app
 from likeness.settings import load_settings
+from search.duplicates.edits import edit_named
 from tests.integration.api.conftest import open_runtime, open_server
 
 EXAMPLES = int(os.environ.get("LIKENESS_TEST_EXAMPLES", "10"))
@@ -24,9 +27,21 @@ EXAMPLES = int(os.environ.get("LIKENESS_TEST_EXAMPLES", "10"))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a server with twelve pictures."""
+    """URL of a server with twelve pictures, looked through for copies, clustered and mapped."""
     folder = tmp_path_factory.mktemp("schema")
-    with open_runtime(folder) as runtime, open_server(runtime) as url:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open_runtime(folder) as runtime,
+        open_server(runtime) as url,
+        httpx.Client(base_url=f"{url}/v1/collections/default", timeout=60) as client,
+    ):
+        few = tuple(edit_named(name) for name in ("jpeg-q50", "mirror"))
+        patch.setattr("search.duplicates.finder.CALIBRATION_EDITS", few)
+        for path in ("duplicates", "clusters/runs", "clusters/survey", "map"):
+            job = client.post(path, json={}).raise_for_status().json()
+            while job["finished_at"] is None:
+                time.sleep(0.1)
+                job = client.get(f"/v1/jobs/{job['id']}").raise_for_status().json()
         yield url
 
 
@@ -41,7 +56,14 @@ def map_path_parameters(context: Any, path_parameters: Any) -> Any:
     chosen = random.Random(repr(path_parameters))
     if chosen.random() < 0.2:
         return path_parameters
-    known = {"collection": "default", "image_id": chosen.randint(1, 13), "job_id": 1}
+    known = {
+        "collection": "default",
+        "image_id": chosen.randint(1, 13),
+        "job_id": 1,
+        "run_id": 1,
+        "number": chosen.randint(0, 1),
+        "group_id": chosen.randint(1, 3),
+    }
     return {name: known.get(name, value) for name, value in path_parameters.items()}
 
 

@@ -1,0 +1,1 @@
+"""Copies, clusters and the map of a collection, for the routes: as jobs and as quick reads."""

@@ -1,0 +1,157 @@
+"""Long work on a collection as jobs: one at a time per process, told as they go on, stoppable."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from api.errors import AlreadyRunning
+from likeness.catalog.serving.jobs import Job, Jobs, JobState
+from likeness.errors import LikenessError
+
+log = logging.getLogger(__name__)
+
+_REPORT_S = 0.5
+_LOST_AFTER = timedelta(minutes=2)
+
+
+class Stopped(Exception):
+    """The job was asked to stop; raised within its work, and by it only."""
+
+
+class JobProgress:
+    """How far one job is; its work writes, the reporter reads. Each call may raise `Stopped`.
+
+    message: what it is doing. outcome: what there is to say once it is done.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.failures: dict[str, int] = {}
+        self.total: int | None = None
+        self.message: str | None = None
+        self.outcome: str | None = None
+        self.stop = threading.Event()
+
+    def note(self, text: str) -> None:
+        """The job is doing this now."""
+        self.message = text
+        self.check()
+
+    def reach(self, name: str, done: int, total: int | None = None) -> None:
+        """So many are done, of so many."""
+        self.counts[name] = done
+        if total is not None:
+            self.total = total
+        self.check()
+
+    def check(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+
+Work = Callable[[JobProgress], None]
+
+
+class SortingJobs:
+    """Runs the jobs that sort collections out. Thread-safe; close it."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._lane = ThreadPoolExecutor(1, "sorting")
+        self._waiting: dict[tuple[str, str], Job] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def close(self) -> None:
+        """The job in hand is asked to stop; those that wait never start."""
+        self._stop.set()
+        self._lane.shutdown(cancel_futures=True)
+        for job in list(self._waiting.values()):
+            self._jobs.finish(job.id, JobState.FAILED, "the service was stopped; ask again")
+
+    def settle_lost(self, kinds: frozenset[str]) -> None:
+        """Jobs of these kinds whose service died are failed: nobody works on them any more."""
+        for job in self._jobs.recent(limit=1000):
+            silent = datetime.now(UTC) - job.updated_at > _LOST_AFTER
+            if job.kind in kinds and not job.state.final and silent:
+                self._jobs.finish(
+                    job.id, JobState.FAILED, "the service stopped meanwhile; ask again"
+                )
+
+    def submit(self, kind: str, collection: str, request: Mapping[str, Any], work: Work) -> Job:
+        """A job that does the work; the one that is already at it, if it was asked the same.
+
+        Raises AlreadyRunning when one of the kind is at something else in the collection.
+        """
+        key = (collection, kind)
+        with self._lock:
+            before = self._waiting.get(key)
+            if before is not None:
+                now = self._jobs.get(before.id)
+                if not now.state.final and dict(now.request) == dict(request):
+                    return now
+                if not now.state.final:
+                    raise AlreadyRunning(
+                        f"job {now.id} is at work on {collection!r} ({kind}); wait for it, or "
+                        "cancel it",
+                        extra={"job": now.id},
+                    )
+            job = self._jobs.create(collection, kind, request)
+            self._waiting[key] = job
+            self._lane.submit(self._run, key, job, work)
+        return job
+
+    # ---------------------------------------------------------------- in the lane's thread
+
+    def _run(self, key: tuple[str, str], job: Job, work: Work) -> None:
+        if not self._jobs.start(job.id):
+            return  # cancelled while it waited
+        progress, done = JobProgress(), threading.Event()
+        reporter = threading.Thread(
+            target=self._report, args=(job, progress, done), name="sorting-report", daemon=True
+        )
+        reporter.start()
+        state, message = JobState.DONE, None
+        try:
+            work(progress)
+            message = progress.outcome
+        except Stopped:
+            state = JobState.CANCELLED
+            if self._stop.is_set():
+                state, message = JobState.FAILED, "the service was stopped; ask again"
+        except LikenessError as error:
+            state, message = JobState.FAILED, str(error)
+        except Exception as error:  # a thread's edge: recorded in the job
+            log.exception("job %s", job.id)
+            state, message = JobState.FAILED, f"{type(error).__name__}: {error}"
+        finally:
+            done.set()
+            reporter.join()
+            self._tell(job, progress)
+            self._jobs.finish(job.id, state, message)
+            with self._lock:
+                self._waiting.pop(key, None)
+
+    def _report(self, job: Job, progress: JobProgress, done: threading.Event) -> None:
+        while not done.wait(_REPORT_S):
+            try:
+                cancelled = self._tell(job, progress) is JobState.CANCELLING
+            except LikenessError:
+                log.exception("job %s could not report", job.id)
+                continue
+            if cancelled or self._stop.is_set():
+                progress.stop.set()
+
+    def _tell(self, job: Job, progress: JobProgress) -> JobState:
+        return self._jobs.report(
+            job.id,
+            counts=dict(progress.counts),
+            failures=dict(progress.failures),
+            total=progress.total,
+            message=progress.message,
+        )
