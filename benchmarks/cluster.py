@@ -1,6 +1,6 @@
-"""Clusters against labels, beside scikit-learn on the same vectors; maps by trust per second.
+"""Clusters against labels, beside scikit-learn on the same vectors.
 
-    python -m benchmarks.cluster [--data FOLDER] [--encoder NAME] [--home FOLDER] [--maps]
+    python -m benchmarks.cluster [--data FOLDER] [--encoder NAME] [--home FOLDER]
 
 Two labelled sets: `clothing`, by folder, and `photos`, by the narrowest WordNet parent that holds
 at least ten of their classes. scikit-learn's k-means is told the number of classes, as ours is in
@@ -10,14 +10,12 @@ its row; Leiden and HDBSCAN are not. Images in no cluster count as one cluster e
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,6 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from benchmarks.record import print_table, write_result
 from likeness.encoders.interface import Encoder
 from likeness.encoders.loading import load_encoder
-from search.clusters.map import make_map, trustworthiness
 from search.clusters.methods import Size, by_hdbscan, by_kmeans, by_leiden
 from search.graph.build import build_graph
 from search.graph.graph import NeighbourGraph
@@ -41,10 +38,9 @@ _FEWEST_CLASSES = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster")
-    parser.add_argument("--data", type=Path, default=_default_data())
+    parser.add_argument("--data", type=Path, default=default_data())
     parser.add_argument("--encoder", default="likeness:tiny")
     parser.add_argument("--home", type=Path)
-    parser.add_argument("--maps", action="store_true")
     options = parser.parse_args(arguments)
     if not (options.data / "clothing").is_dir():
         print(f"no folder clothing in {options.data}: name the test data with --data")
@@ -60,16 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = _clusterings(halves, labels, graph)
         figures[name] = {"images": len(halves), "classes": len(set(labels)), "methods": found}
         rows += [(name, method, *row.values()) for method, row in found.items()]
-        if options.maps:
-            figures[name]["maps"] = _maps(halves, graph)
     print_table(("set", "method", "clusters", "in none", "NMI", "ARI", "purity", "seconds"), rows)
-    for name, one in figures.items():
-        if "maps" in one:
-            print()
-            print_table(
-                ("set", "map", "trustworthiness", "seconds"),
-                [(name, each, *row.values()) for each, row in one["maps"].items()],
-            )
     path = write_result(
         "cluster",
         command=["python", "-m", "benchmarks.cluster", *(arguments or sys.argv[1:])],
@@ -81,8 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _default_data() -> Path:
+def default_data() -> Path:
     return Path(os.environ.get("LIKENESS_TEST_DATA") or _ROOT.parent / "shared" / "data")
+
+
+def photographed_clothing(data: Path, encoder: str, home: Path | None) -> npt.NDArray[np.float16]:
+    """Unit vectors of all images of the set `clothing`, float16 [3068, d]."""
+    name, files, _ = _clothing(data)
+    return _vectors(load_encoder(encoder), files, name, home).astype(np.float16)
 
 
 def _clothing(data: Path) -> tuple[str, list[Path], npt.NDArray[np.str_]]:
@@ -159,37 +152,6 @@ def _measured(
         "purity": round(largest / max(1, int((~alone).sum())), 3),
         "seconds": round(seconds, 2),
     }
-
-
-def _maps(vectors: npt.NDArray[np.float16], graph: NeighbourGraph) -> dict[str, dict[str, float]]:
-    wide = vectors.astype(np.float32)
-    ways: dict[str, Callable[[], npt.NDArray[Any]]] = {
-        "t-SNE of the stored graph (ours)": lambda: make_map(graph.image_ids, vectors, graph).places
-    }
-    if find_spec("pacmap"):
-        ways["PaCMAP"] = lambda: (
-            importlib.import_module("pacmap").PaCMAP(random_state=0).fit_transform(wide)
-        )
-    if find_spec("umap"):
-        ways["UMAP"] = lambda: (
-            importlib.import_module("umap")
-            .UMAP(metric="cosine", random_state=0)
-            .fit_transform(wide)
-        )
-    if find_spec("openTSNE"):
-        ways["openTSNE, its own neighbours"] = lambda: np.asarray(
-            importlib.import_module("openTSNE").TSNE(metric="cosine", random_state=0).fit(wide)
-        )
-    results = {}
-    for name, way in ways.items():
-        begun = time.perf_counter()
-        places = np.asarray(way(), dtype=np.float32)
-        seconds = time.perf_counter() - begun
-        results[name] = {
-            "trustworthiness": round(trustworthiness(vectors, places), 4),
-            "seconds": round(seconds, 1),
-        }
-    return results
 
 
 if __name__ == "__main__":

@@ -20,27 +20,26 @@ SAME_BYTES = "same-bytes"
 _PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An image of the collection, or one let in before. relation: how the new one is the same."""
-
-    uri: str
-    relation: str
-
-
 class Admission(Protocol):
     """Knows the images of a collection, and those that it has let in since."""
 
-    def known(self, source: SourceFacts, facts: ImageFacts) -> Known | None:
-        """The image that this new one repeats; None lets it in, and later ones are compared
-        with it. The same bytes are kept out before this is asked."""
+    @property
+    def relation(self) -> str:
+        """How the images that it keeps out are the same as another: `same-pixels`."""
+        ...
+
+    def repeated_by(self, source: SourceFacts, facts: ImageFacts) -> str | None:
+        """The URI of the image that this new one repeats; None lets it in, and later ones are
+        compared with it. Not asked about the same bytes: they stay out in any case."""
         ...
 
 
 class SameBytesOnly:
     """Lets every picture in; it is the same bytes only that stay out."""
 
-    def known(self, source: SourceFacts, facts: ImageFacts) -> Known | None:  # noqa: ARG002
+    relation = SAME_BYTES
+
+    def repeated_by(self, source: SourceFacts, facts: ImageFacts) -> str | None:  # noqa: ARG002
         return None
 
 
@@ -114,10 +113,10 @@ class Gate:
         return None
 
     def _asked(self, outcome: Prepared) -> _Repeat | None:
-        known = self._admission.known(outcome.source, outcome.image.facts)
-        if known is None:
+        uri = self._admission.repeated_by(outcome.source, outcome.image.facts)
+        if uri is None:
             return None
-        repeat = _Repeat(outcome.source, known.relation, known.uri)
+        repeat = _Repeat(outcome.source, self._admission.relation, uri)
         self._repeat_of[outcome.source.sha256] = repeat
         return repeat
 

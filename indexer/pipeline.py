@@ -16,6 +16,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from indexer.admission import Gate
 from indexer.embed import embed
 from indexer.flow import Prefetch, look_ahead
 from indexer.items import Decoded, Failure, Loaded, Prepared, Routed, Unchanged, Wanted
@@ -79,14 +80,15 @@ class Pipeline:
         self._stop = stop
         self._in_flight = InFlight()
 
-    def run(self, sources: Sequence[Source]) -> bool:
+    def run(self, sources: Sequence[Source], *, gate: Gate | None = None) -> bool:
         """Index the sources; True when they were exhausted, False when stopped before.
 
-        Whatever was committed stays; running again goes on from there.
+        Whatever was committed stays; running again goes on from there. gate: keeps new images out
+        that repeat another.
         """
         seen = SeenUris()
         with ThreadPoolExecutor(_READERS, "read") as readers:
-            self._settle(self._routed(sources, seen, readers))
+            self._settle(self._routed(sources, seen, readers), gate=gate)
         if self._stop.is_set():
             return False
         for source in sources:
@@ -128,7 +130,7 @@ class Pipeline:
             yield from router.route(_loaded(wanted, source, readers))
         self._progress.scan_done = True
 
-    def _settle(self, routed: Iterable[Routed]) -> None:
+    def _settle(self, routed: Iterable[Routed], *, gate: Gate | None = None) -> None:
         writer = BatchWriter(
             self._catalog,
             self._collection_id,
@@ -139,9 +141,10 @@ class Pipeline:
         )
         with ExitStack() as opened:
             workshop = opened.enter_context(_Workshop(self._load_encoders, self._options))
-            decoded = opened.enter_context(
-                Prefetch(_decoded(routed, workshop), _IMAGES_AHEAD, "decode")
-            )
+            entering = _decoded(routed, workshop)
+            if gate is not None:
+                entering = gate.admitted(entering)
+            decoded = opened.enter_context(Prefetch(entering, _IMAGES_AHEAD, "decode"))
             groups = embed(decoded, workshop)
             try:
                 for group in opened.enter_context(Prefetch(groups, 2, "embed")):

@@ -8,6 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.admission import Admission, Gate
 from indexer.compaction import Compactor
 from indexer.items import Failure, Filling, Loaded
 from indexer.load import filling, with_hash
@@ -71,18 +72,24 @@ class Indexer:
         self._renews = renews
 
     def index(
-        self, request: IndexRequest, progress: Progress, stop: threading.Event
+        self,
+        request: IndexRequest,
+        progress: Progress,
+        stop: threading.Event,
+        *,
+        admission: Callable[[Collection], Admission] | None = None,
     ) -> IndexReport:
         """Bring a collection in step with its sources, fill its spaces and publish.
 
         Idempotent; stopped or killed at any moment, the next run goes on from what is stored.
+        admission: keeps new images out that the collection has already; None lets all in.
         Raises SourceError before any work when a source cannot be opened.
         """
         if not request.sources and not request.lists:
             raise InputError("nothing to index: name a folder, a file, an archive or --from LIST")
         with ExitStack() as opened:
             sources = self._open(request, opened)
-            return self._index(request, sources, progress, stop)
+            return self._index(request, sources, progress, stop, admission)
 
     def _index(
         self,
@@ -90,6 +97,7 @@ class Indexer:
         sources: Sequence[Source],
         progress: Progress,
         stop: threading.Event,
+        admission: Callable[[Collection], Admission] | None,
     ) -> IndexReport:
         collection = self._catalog.create_collection(request.collection)
         encoders = self._encoders(collection, request.encoder, progress)
@@ -104,12 +112,27 @@ class Indexer:
         )
         # So that no query waits for a long tail meanwhile.
         with self.compactor(collection.name) if self._renews else nullcontext():
-            complete = pipeline.run(sources)
+            complete = self._run(pipeline, sources, collection, admission, progress)
             if complete:
                 for space in self._catalog.spaces(collection.id):
                     if space.state is not SpaceState.RETIRED:
                         complete = complete and self._fill(collection, space, progress, stop)
         return self._finish(collection, progress, complete=complete, force=False)
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        sources: Sequence[Source],
+        collection: Collection,
+        admission: Callable[[Collection], Admission] | None,
+        progress: Progress,
+    ) -> bool:
+        if admission is None:
+            return pipeline.run(sources)
+        gate = Gate(self._catalog, collection.id, admission(collection), progress)
+        complete = pipeline.run(sources, gate=gate)
+        gate.report()
+        return complete
 
     def add_encoder(
         self, collection_name: str, encoder_name: str, progress: Progress, stop: threading.Event
@@ -384,4 +407,5 @@ class Indexer:
             published=tuple(published),
             problems=progress.problems,
             notices=tuple(progress.notices),
+            skipped=progress.skipped,
         )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from indexer.admission import SAME_BYTES, Admission, SameBytesOnly
 from indexer.progress import IndexReport, Progress
 from indexer.service import Indexer, IndexRequest
+from indexer.sources import SourceLimits, UriReader
+from likeness.catalog.records import Collection
 from likeness.cli.options import collection_option, json_option
 from likeness.cli.output import duration_text, emit_json, note
 from likeness.cli.progress import shown, stopped_by_ctrl_c
 from likeness.runtime import Runtime
 from likeness.settings import Settings
+from search.duplicates.same_pixels import SamePixels, open_same_pixels
 
-_LISTED_PROBLEMS = 10
+_LISTED = 10
 
 
 @click.command()
@@ -37,6 +43,11 @@ _LISTED_PROBLEMS = 10
 @click.option("--retry-failed", is_flag=True, help="Read failed images again, changed or not.")
 @click.option("--restore", is_flag=True, help="Bring back images that were removed.")
 @click.option("--prune", is_flag=True, help="Let images go even when their source is empty now.")
+@click.option(
+    "--skip-duplicates",
+    type=click.Choice([SAME_BYTES, SamePixels.relation]),
+    help="Leave new images out that are the same as one of the collection, and list them.",
+)
 @collection_option
 @json_option
 @click.pass_obj
@@ -54,6 +65,7 @@ def index(
     retry_failed: bool,
     restore: bool,
     prune: bool,
+    skip_duplicates: str | None,
     collection: str,
     as_json: bool,
 ) -> int:
@@ -78,9 +90,32 @@ def index(
         prune=prune,
     )
     progress, stop = Progress(), threading.Event()
-    with Runtime(settings) as runtime, stopped_by_ctrl_c(stop), shown(progress):
-        report = Indexer(runtime).index(request, progress, stop)
+    with (
+        Runtime(settings) as runtime,
+        stopped_by_ctrl_c(stop),
+        _admission(runtime, skip_duplicates) as admission,
+        shown(progress),
+    ):
+        report = Indexer(runtime).index(request, progress, stop, admission=admission)
     return report_outcome(report, as_json=as_json)
+
+
+@contextmanager
+def _admission(
+    runtime: Runtime, skip: str | None
+) -> Iterator[Callable[[Collection], Admission] | None]:
+    """What keeps new images out; None lets all in."""
+    if skip is None:
+        yield None
+    elif skip == SAME_BYTES:
+        yield lambda _collection: SameBytesOnly()
+    else:
+        settings = runtime.settings
+        limits = SourceLimits(
+            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
+        )
+        with UriReader(limits) as reader, open_same_pixels(runtime, reader.read) as same_pixels:
+            yield lambda collection: same_pixels(collection.id)
 
 
 def report_outcome(report: IndexReport, *, as_json: bool) -> int:
@@ -105,6 +140,7 @@ def _print_report(report: IndexReport) -> None:
         (counts.filled, "embedded in a further space"),
         (counts.kept, "unchanged"),
         (counts.removed, "left out as removed"),
+        (counts.skipped, "left out as repeating another"),
         (counts.gone, "vanished"),
         (counts.failed, "failed"),
     ]
@@ -114,8 +150,15 @@ def _print_report(report: IndexReport) -> None:
         f"{report.collection}: {done} in {duration_text(report.seconds)}{state}; "
         f"encoder {', '.join(report.encoders)}"
     )
-    for problem in report.problems[:_LISTED_PROBLEMS]:
+    for skipped in report.skipped[:_LISTED]:
+        note(
+            f"  {skipped.relation}: {skipped.path} repeats image {skipped.image_id} "
+            f"({skipped.same_as})"
+        )
+    if counts.skipped > _LISTED:
+        note(f"  and {counts.skipped - _LISTED:,} more left out: `--json` lists them")
+    for problem in report.problems[:_LISTED]:
         note(f"  {problem.code}: {problem.reason}")
-    more = counts.failed + counts.problems - _LISTED_PROBLEMS
+    more = counts.failed + counts.problems - _LISTED
     if more > 0:
         note(f"  and {more:,} more: `likeness images --failed` lists them")

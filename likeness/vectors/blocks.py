@@ -17,7 +17,8 @@ import numpy.typing as npt
 from likeness.vectors.neighbours import Neighbours, Vectors, ordered
 
 _FIRST_STAGE = 16
-_HELD_BYTES = 1 << 30
+_HELD_BYTES = 1 << 29
+_LOADED_ROWS = 65_536
 _RESCORE_ROWS = 1024
 
 
@@ -134,8 +135,13 @@ def with_margin(k: int) -> int:
 
 
 def load(rows: Vectors, dtype: Any, device: str) -> Any:
-    """The rows as a tensor of its own."""
-    return load_torch().from_numpy(np.array(rows)).to(device=device, dtype=dtype)
+    """The rows as a tensor of its own, converted piece by piece: never held twice."""
+    torch = load_torch()
+    loaded = torch.empty(rows.shape, dtype=dtype, device=device)
+    for start in range(0, len(rows), _LOADED_ROWS):
+        piece = slice(start, start + _LOADED_ROWS)
+        loaded[piece] = torch.from_numpy(np.array(rows[piece]))
+    return loaded
 
 
 @functools.cache

@@ -172,3 +172,84 @@ def test_near_empty_images_are_listed(likeness: Terminal, photos: Path) -> None:
     likeness("index", str(photos))
     found = likeness.json("cluster", "--empty")
     assert [(Path(d["path"]).name, d["kind"]) for d in found] == [("lens cap.png", "black")]
+
+
+def save_again(source: Path, target: Path, quality: int = 85) -> None:
+    """The same picture, encoded anew and with other metadata."""
+    exif = Image.Exif()
+    exif[271] = "Another camera"
+    with Image.open(source) as image:
+        image.convert("RGB").save(target, "JPEG", quality=quality, exif=exif)
+
+
+def test_images_with_the_same_pixels_are_left_out_and_listed_with_the_id_they_repeat(
+    likeness: Terminal, photos: Path
+) -> None:
+    likeness("index", str(photos))
+    ids = {Path(row["path"]).name: row["id"] for row in likeness.json("images")}
+    more = photos.parent / "more"
+    more.mkdir()
+    save_again(photos / "2.png", more / "2 retagged.jpg")
+    Image.open(photos / "3.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(more / "3m.png")
+    shutil.copy(photos / "4.png", more / "4 copied.png")
+    Image.fromarray(draw_scene(20)).save(more / "20.png")
+    save_again(more / "20.png", more / "20 retagged.jpg")
+    shutil.copy(more / "20 retagged.jpg", more / "20 retagged again.jpg")
+    Image.new("RGB", (240, 180), "white").save(more / "blank.png")
+
+    (report,) = likeness.json("index", str(more), "--skip-duplicates", "same-pixels")
+    assert report["counts"]["skipped"] == 4
+    assert report["counts"]["stored"] == 3
+    now = {Path(row["path"]).name: row["id"] for row in likeness.json("images")}
+    (first_of_20,) = (name for name in set(now) - set(ids) if name.startswith("20"))
+    assert set(now) - set(ids) == {"3m.png", "blank.png", first_of_20}
+    assert {
+        (Path(each["path"]).name, each["relation"], each["image_id"]) for each in report["skipped"]
+    } >= {
+        ("2 retagged.jpg", "same-pixels", ids["2.png"]),
+        ("4 copied.png", "same-bytes", ids["4.png"]),
+    }
+    assert {each["image_id"] for each in report["skipped"]} == {
+        ids["2.png"],
+        ids["4.png"],
+        now[first_of_20],
+    }
+    text = likeness("index", str(more), "--skip-duplicates", "same-pixels")
+    assert "4 left out as repeating another" in text
+    assert f"same-pixels: {more / '2 retagged.jpg'} repeats image {ids['2.png']}" in text
+    likeness("index", str(more))  # without the option they come in
+    assert len(likeness.json("images")) == len(ids) + 7
+
+
+def test_a_file_retagged_in_place_is_indexed_anew_and_not_left_out(
+    likeness: Terminal, photos: Path
+) -> None:
+    target = photos / "as jpeg.jpg"
+    Image.fromarray(draw_scene(30)).save(target, quality=95)
+    likeness("index", str(photos))
+    save_again(target, target, quality=94)
+    (report,) = likeness.json("index", str(photos), "--skip-duplicates", "same-pixels")
+    assert (report["counts"]["skipped"], report["counts"]["stored"]) == (0, 1)
+    assert report["counts"]["kept"] == 8
+
+
+def test_only_the_same_bytes_are_left_out_when_that_is_asked(
+    likeness: Terminal, photos: Path
+) -> None:
+    save_again(photos / "2.png", photos / "2 retagged.jpg")
+    (report,) = likeness.json("index", str(photos), "--skip-duplicates", "same-bytes")
+    (skipped,) = report["skipped"]
+    assert skipped["relation"] == "same-bytes"
+    assert {Path(skipped["path"]).name, Path(skipped["same_as"]).name} == {"0.png", "0 again.png"}
+    assert report["counts"]["stored"] == 8
+
+
+def test_twins_of_a_file_that_cannot_be_decoded_fail_with_it(
+    likeness: Terminal, tmp_path: Path
+) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(b"\xff\xd8\xff\xe0 this is no photograph")
+    (report,) = likeness.json("index", str(folder), "--skip-duplicates", "same-pixels", status=1)
+    assert (report["counts"]["failed"], report["counts"]["skipped"]) == (2, 0)
