@@ -25,6 +25,7 @@ from likeness.catalog.serving.facets import Facet, facets
 from likeness.catalog.serving.jobs import Jobs
 from likeness.catalog.serving.keys import ApiKeys
 from likeness.catalog.serving.spaces import all_spaces
+from likeness.catalog.where import parse_where
 from likeness.errors import CatalogError, ImageNotFound, LikenessError, UnreadableSource
 from likeness.runtime import Runtime
 from search.graph.reading import StoredGraphs
@@ -33,6 +34,8 @@ from search.response import SearchResponse
 from search.service import Searcher
 
 log = logging.getLogger(__name__)
+
+_FACETS_KEPT = 100
 
 T = TypeVar("T")
 
@@ -50,7 +53,7 @@ class Service:
         self.encoders = WarmEncoders(runtime)
         self.ingest = Ingest(runtime, self.pictures, self.jobs, self.metrics)
         self.stopping = False
-        self._facets: dict[int, tuple[int, list[Facet]]] = {}
+        self._facets: dict[tuple[int, str], tuple[int, list[Facet]]] = {}
         self.searcher = Searcher(
             self.catalog,
             index_dir=runtime.index_dir,
@@ -118,12 +121,17 @@ class Service:
         """Raises CollectionNotFound."""
         return self.catalog.collection(name)
 
-    def facets(self, collection: str) -> list[Facet]:
-        """Counted once per revision of the collection. Raises CollectionNotFound."""
+    def facets(self, collection: str, where: str | None = None) -> list[Facet]:
+        """Counted once per filter and revision. Raises CollectionNotFound, WhereError."""
         known = self.collection(collection)
-        kept = self._facets.get(known.id)
+        asked = (where or "").strip()
+        kept = self._facets.get((known.id, asked))
         if kept is None or kept[0] != known.revision:
-            kept = self._facets[known.id] = (known.revision, facets(self.catalog, known.id))
+            condition = parse_where(asked) if asked else None
+            kept = (known.revision, facets(self.catalog, known.id, condition))
+            if len(self._facets) >= _FACETS_KEPT:
+                self._facets.clear()
+            self._facets[known.id, asked] = kept
         return kept[1]
 
     def image(self, collection: str, image_id: int) -> ImageRow:

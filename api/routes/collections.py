@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response, status
 
 from api.access import MAY_ADMIN, MAY_READ, MAY_WRITE
-from api.schemas.basics import CollectionPath
+from api.schemas.basics import CollectionPath, WhereQuery
 from api.schemas.collections import (
     Collection,
     CollectionList,
@@ -45,12 +45,14 @@ def get_collection(collection: CollectionPath, service: TheService) -> Collectio
 @router.get(
     "/{collection}/facets", summary="What it can be narrowed down by", dependencies=[MAY_READ]
 )
-def get_facets(collection: CollectionPath, service: TheService) -> FacetList:
+def get_facets(
+    collection: CollectionPath, service: TheService, where: WhereQuery = None
+) -> FacetList:
     """Years, cameras, places, folders, sizes, formats and tags that occur, each with its filter.
 
-    A folder counts what lies below it, however deep.
+    A folder counts what lies below it, however deep. With `where`, only images that meet it count.
     """
-    return facets_document(service.facets(collection))
+    return facets_document(service.facets(collection, where))
 
 
 @router.delete(

@@ -11,8 +11,11 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, extrac
 
 from likeness.catalog import Catalog
 from likeness.catalog.engine import reading
+from likeness.catalog.image_reads import column_names
 from likeness.catalog.rows import camera_name
 from likeness.catalog.schema import ImageTable, TagRow
+from likeness.catalog.where import Where
+from likeness.catalog.where.sql import compile_where
 from likeness.types import ImageState
 
 _MOST = 30
@@ -46,11 +49,20 @@ class Facet:
     values: tuple[FacetValue, ...]
 
 
-def facets(catalog: Catalog, collection_id: int) -> list[Facet]:
-    """The facets of a collection's ready images; those without values are left out."""
+def facets(catalog: Catalog, collection_id: int, where: Where | None = None) -> list[Facet]:
+    """The facets of a collection's ready images; those without values are left out.
+
+    where: only of the images that meet it. Raises WhereError.
+    """
     t = ImageTable
     ready = and_(t.collection_id == collection_id, t.state == ImageState.READY.value)
     with reading(catalog.engine) as connection:
+        if where is not None:
+            columns = column_names(connection, collection_id) if where.columns else []
+            condition = compile_where(where, columns=columns, dialect=connection.dialect.name)
+            # By itself, so that the tables of the filter and of the counting stay apart.
+            kept = select(t.id).where(ready, condition).cte("kept")
+            ready = and_(ready, t.id.in_(select(kept.c.id)))
         found = [
             Facet("taken", _years(connection, ready)),
             Facet("camera", _cameras(connection, ready)),

@@ -110,21 +110,23 @@ def test_a_session_is_a_cookie_that_scripts_cannot_read(
 ) -> None:
     problem(locked.post("/v1/session", json={"key": "lk_nonsense"}), 401, "key_needed")
     opened = locked.post("/v1/session", json={"key": keys[Scope.READ]})
-    assert opened.json() == {"key_needed": True, "scope": "read"}
+    may_read = {"key_needed": True, "scope": "read", "fetch_urls": False, "max_body": 2**20}
+    assert opened.json() == may_read
     cookie = opened.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert locked.get("/v1/collections").status_code == 200
-    assert locked.get("/v1/session").json() == {"key_needed": True, "scope": "read"}
+    assert locked.get("/v1/session").json() == may_read
     locked.delete("/v1/session")
-    assert locked.get("/v1/session").json() == {"key_needed": True, "scope": None}
+    assert locked.get("/v1/session").json() == {**may_read, "scope": None}
     problem(locked.get("/v1/collections"), 401, "key_needed")
 
 
 def test_without_keys_or_when_told_so_everybody_may_do_all(
     client: TestClient, own_runtime: FakeRuntime, keys: dict[Scope, str]
 ) -> None:
-    assert client.get("/v1/session").json() == {"key_needed": False, "scope": "admin"}
+    session = client.get("/v1/session").json()
+    assert (session["key_needed"], session["scope"]) == (False, "admin")
     settings = own_runtime.settings.model_copy(update={"insecure": True})
     own_runtime.settings = settings
     with open_client(own_runtime) as insecure:

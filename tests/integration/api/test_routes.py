@@ -254,6 +254,14 @@ def test_facets_lead_to_filters(client: TestClient) -> None:
         for value in facet["values"]:
             left = search(client, {"text": "red"}, where=value["where"])
             assert left["matched"] == value["count"], value
+    narrowed = client.get(f"{BASE}/facets", params={"where": "format:png"}).json()["facets"]
+    for facet in narrowed:
+        for value in facet["values"]:
+            left = search(client, {"text": "red"}, where=f"format:png ({value['where']})")
+            assert left["matched"] == value["count"], value
+    assert [v["label"] for f in narrowed for v in f["values"] if f["name"] == "format"] == ["png"]
+    broken = client.get(f"{BASE}/facets", params={"where": "colour:red"})
+    problem(broken, 422, "where_invalid")
     problem(client.get("/v1/collections/none/facets"), 404, "collection_not_found")
 
 

@@ -137,3 +137,11 @@ def test_facets_count_what_their_filters_find(catalog: Catalog) -> None:
     assert found["folder"][0].label == "/photos"
     assert ("b", 9) in [(value.label.lower(), value.count) for value in found["tag"]]
     assert facets(catalog, catalog.create_collection("empty").id) == []
+    where = 'taken:>=2019 tag:b path:"/photos/trip/*"'
+    narrowed = {f.name: f.values for f in facets(catalog, collection.id, parse_where(where))}
+    assert {"taken", "camera", "tag"} <= set(narrowed)
+    for name, values in narrowed.items():
+        for value in values:
+            both = parse_where(f"{where} ({value.where})")
+            assert len(catalog.filter_ids(collection.id, both)) == value.count, (name, value)
+    assert facets(catalog, collection.id, parse_where("width:1")) == []

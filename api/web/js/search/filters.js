@@ -4,13 +4,14 @@ import { append, el, replace } from "../core/dom.js";
 import { count, fileName } from "../core/format.js";
 import { icon } from "../core/icons.js";
 import { go, params } from "../core/url.js";
-import { FACETS, FRESH, UNFILTERED, filterCount } from "./question.js";
+import { FACETS, FRESH, UNFILTERED, filterCount, whereOf } from "./question.js";
 
 const TITLES = {
   taken: "Time", camera: "Camera", place: "Place", folder: "Folder", size: "Size", format: "Format",
   tag: "Tags",
 };
 const FIRST = 6;
+const LISTED = 30; // The API lists no more values of a facet.
 const OPEN_KEY = "likeness.filters";
 const WIDE = "(width >= 1160px)";
 
@@ -20,6 +21,8 @@ export class Filters {
     this.collection = collection;
     this.facets = [];
     this.unfolded = new Set();
+    this.counts = new Map();
+    this.counted = null;
     this.problem = null;
     this.badge = el("span", { class: "badge", hidden: true });
     this.button = el(
@@ -83,11 +86,48 @@ export class Filters {
     } catch (problem) {
       this.problem = problem;
     }
+    this.counted = null;
     if (this.question) this.show(this.question);
   }
 
   show(question) {
     this.question = question;
+    this.#draw();
+    void this.#recount();
+  }
+
+  /**
+   * What each value would leave: counted with the filters of all other facets, because values of one
+   * facet are alternatives.
+   */
+  async #recount() {
+    const { question } = this;
+    const groups = Map.groupBy(FACETS, (name) =>
+      whereOf({ ...question, facets: { ...question.facets, [name]: [] } }),
+    );
+    const key = JSON.stringify([...groups]);
+    if (key === this.counted) return;
+    this.counted = key;
+    const counts = new Map();
+    try {
+      for (const [where, names] of groups) {
+        if (where === null) continue;
+        const { facets } = await get(inCollection(this.collection, "facets"), { where });
+        for (const name of names) {
+          const values = facets.find((facet) => facet.name === name)?.values ?? [];
+          counts.set(name, new Map(values.map((value) => [value.where, value.count])));
+        }
+      }
+    } catch {
+      return; // The search meets the same problem, and says it.
+    }
+    if (key !== this.counted) return;
+    this.counts = counts;
+    this.#draw();
+  }
+
+  #draw() {
+    const { question } = this;
     const set = filterCount(question);
     this.badge.hidden = set === 0;
     this.badge.textContent = String(set);
@@ -131,7 +171,7 @@ export class Filters {
               onclick: () => {
                 if (unfolded) this.unfolded.delete(name);
                 else this.unfolded.add(name);
-                this.show(this.question);
+                this.#draw();
                 this.panel.querySelector(`[data-facet=${name}] > button`)?.focus();
               },
             },
@@ -153,13 +193,23 @@ export class Filters {
       },
     });
     const label = name === "folder" ? shortFolder(value.label) : value.label;
+    const left = this.#left(name, value);
     return el(
       "label",
-      { class: "facet-value", title: value.label },
+      { class: left === 0 ? "facet-value none" : "facet-value", title: value.label },
       box,
       el("span", { class: "facet-label" }, label),
-      value.count === null ? null : el("span", { class: "facet-count" }, count(value.count)),
+      left === null ? null : el("span", { class: "facet-count" }, count(left)),
     );
+  }
+
+  /** How many images a value would leave; null where that is not known. */
+  #left(name, value) {
+    const counts = this.counts.get(name);
+    if (!counts) return value.count;
+    // Not all values are listed: places are named by their middle, folders by where they fork.
+    const complete = !["place", "folder"].includes(name) && counts.size < LISTED;
+    return counts.get(value.where) ?? (complete ? 0 : null);
   }
 
   /** From one day to another. */
