@@ -97,7 +97,7 @@ class Indexer:
         sources: Sequence[Source],
         progress: Progress,
         stop: threading.Event,
-        admission: Callable[[Collection], Admission] | None,
+        admission: Callable[[Collection], Admission] | None = None,
     ) -> IndexReport:
         collection = self._catalog.create_collection(request.collection)
         encoders = self._encoders(collection, request.encoder, progress)

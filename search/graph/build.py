@@ -151,7 +151,7 @@ def _linked_to_new(
     A new image enters the lists of a few dozen: which ones is looked up first, and only theirs are
     made anew.
     """
-    arrivals = np.asarray(vectors[fresh])
+    arrivals = vectors[fresh]
     nearest = top_k(vectors, arrivals, 1, device=device, full_precision=True).scores[old, 0]
     entered = np.flatnonzero(nearest >= complete_above)
     if not len(entered):
