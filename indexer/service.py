@@ -18,6 +18,7 @@ from indexer.progress import IndexReport, Progress
 from indexer.publish import Published, needs_publish, publish
 from indexer.sample_words import SAMPLE_WORDS
 from indexer.sources import Source, SourceLimits, UriReader, open_list, open_source
+from indexer.sources.remote.opening import expand
 from likeness.catalog.records import (
     Collection,
     ImageRow,
@@ -31,6 +32,7 @@ from likeness.catalog.space_states import switch_spaces
 from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError, InputError
 from likeness.runtime import Runtime
+from likeness.settings import Settings
 from likeness.types import ImageState, Tower
 from likeness.vectors.recall import TextQueries
 
@@ -59,6 +61,21 @@ class IndexRequest:
     retry_failed: bool = False
     restore: bool = False
     prune: bool = False
+
+
+def source_limits(settings: Settings) -> SourceLimits:
+    """What reading an image may cost, and how often other people's servers are asked."""
+    hosts = (host.strip().lower() for host in settings.trusted_hosts.split(","))
+    return SourceLimits(
+        max_bytes=settings.max_bytes,
+        url_timeout_s=settings.fetch_timeout_s,
+        allow_private=settings.allow_private_urls,
+        trusted_hosts=frozenset(host for host in hosts if host),
+        retries=settings.fetch_retries,
+        web_rate=settings.web_rate,
+        store_rate=settings.store_rate,
+        listings=settings.home / "listings",
+    )
 
 
 class Indexer:
@@ -228,7 +245,7 @@ class Indexer:
         sources = [
             opened.enter_context(
                 open_source(
-                    spec,
+                    one,
                     include=request.include,
                     exclude=request.exclude,
                     hidden=request.hidden,
@@ -237,6 +254,7 @@ class Indexer:
                 )
             )
             for spec in request.sources
+            for one in expand(spec, limits)
         ]
         sources += [
             opened.enter_context(open_list(path, column=request.column, limits=limits))
@@ -245,8 +263,7 @@ class Indexer:
         return sources
 
     def _source_limits(self) -> SourceLimits:
-        settings = self._runtime.settings
-        return SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+        return source_limits(self._runtime.settings)
 
     def _encoders(
         self, collection: Collection, asked: str | None, progress: Progress

@@ -144,6 +144,31 @@ class Settings(BaseSettings):
     allow_private_urls: bool = Field(
         default=False, description="Fetch images from private and loopback addresses too."
     )
+    trusted_hosts: str = Field(
+        default="",
+        description="Names of hosts, with commas between, that images are fetched from although "
+        "their addresses are private. The host of a source named on the command line is anyway.",
+    )
+    fetch_timeout_s: float = Field(
+        default=30.0, gt=0, description="A download that takes longer is given up."
+    )
+    fetch_retries: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="How often a server that is busy is asked again, with growing pauses.",
+    )
+    web_rate: float = Field(
+        default=20.0,
+        ge=0,
+        description="Requests per second of one process to one web server; 0: no limit.",
+    )
+    store_rate: float = Field(
+        default=0.0,
+        ge=0,
+        description="Requests per second of one process to one bucket of s3:// or gs://; 0: no "
+        "limit.",
+    )
     commit_rows: int = Field(
         default=1000, ge=1, le=4096, description="Images per transaction, at most."
     )

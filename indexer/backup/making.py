@@ -31,7 +31,7 @@ from likeness.errors import BackupError
 from likeness.settings import Settings
 from likeness.vectors.files import sync_directory
 
-DERIVED = frozenset({"index", "thumbnails", "evaluation"})
+DERIVED = frozenset({"index", "thumbnails", "evaluation", "listings"})
 """Folders of the home that are made anew from the catalog and the sources."""
 
 _DATABASE_ENDINGS = ("", "-wal", "-shm", "-journal")

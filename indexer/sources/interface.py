@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol, Self
 
 Fields = Mapping[str, str | float]
@@ -18,13 +19,21 @@ class SourceLimits:
     """What reading one image may cost.
 
     max_bytes: of one file, member or download. url_timeout_s: of one download in all, redirects
-    included. allow_private: whether URLs may lead to addresses of this machine or its network.
+    included. allow_private: whether URLs may lead to addresses of this machine or its network;
+    trusted_hosts: names that may although others may not. retries: of a server that is busy.
+    web_rate, store_rate: requests per second to one web host, or one bucket; 0: no limit.
+    listings: folder where what is in a remote archive is remembered; None: nowhere.
     """
 
     max_bytes: int = 200 << 20
     url_timeout_s: float = 30.0
     max_redirects: int = 5
     allow_private: bool = False
+    trusted_hosts: frozenset[str] = frozenset()
+    retries: int = 0
+    web_rate: float = 0.0
+    store_rate: float = 0.0
+    listings: Path | None = None
 
 
 DEFAULT_LIMITS = SourceLimits()

@@ -18,9 +18,11 @@ from indexer.sources.interface import (
     SourceLimits,
     SourceProblem,
 )
+from indexer.sources.patience import rates_of
+from indexer.sources.remote.stores import WebStore
 from indexer.sources.samples import cell, field_value
 from indexer.sources.uris import file_uri, path_from_uri, shown
-from indexer.sources.web import WebReader, is_url
+from indexer.sources.web import is_url
 from likeness.errors import SourceError
 
 COLUMNS = ("path", "url", "file", "image", "filename", "file_name", "image_path", "image_url")
@@ -47,7 +49,7 @@ class ListSource(Closing):
         self._column = column
         if not self._path.is_file():
             raise SourceError(shown(path), "there is no such list", "check its name")
-        self._web: WebReader | None = None
+        self._web: WebStore | None = None
         self._kind = self._path.suffix.lower()
         if self._kind in {".csv", ".tsv", ".parquet"}:
             self._column = _choose(self._header(), column, shown(path))
@@ -68,8 +70,8 @@ class ListSource(Closing):
         if not is_url(item.uri):
             return read_file(path_from_uri(item.uri), self._limits)
         if self._web is None:
-            self._web = WebReader(self._limits)
-        return self._web.read(item.uri)
+            self._web = WebStore(self._limits, rates_of("web", self._limits.web_rate))
+        return self._web.read(item.uri, None)
 
     def exists(self, uri: str) -> bool:
         return is_url(uri) or file_exists(uri)

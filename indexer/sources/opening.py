@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from indexer.sources.archive import LocalArchive
 from indexer.sources.files import FileSource, FolderSource, read_file
 from indexer.sources.interface import (
     DEFAULT_LIMITS,
-    Closing,
     Source,
     SourceItem,
     SourceLimits,
-    SourceProblem,
 )
 from indexer.sources.lists import ListSource
 from indexer.sources.patterns import Selection
+from indexer.sources.remote.opening import is_remote, open_remote, store_of
 from indexer.sources.tarred import TarSource
 from indexer.sources.tarstream import MAGIC
-from indexer.sources.uris import path_from_uri, shown, split_member_uri
-from indexer.sources.web import WebReader, is_url
+from indexer.sources.uris import path_from_uri, shown, split_member_uri, split_object_uri
 from indexer.sources.zipped import ZipSource
 from likeness.errors import SourceError, UnreadableSource
 
@@ -43,9 +42,9 @@ def open_source(
     include, exclude: patterns, see `indexer.sources.patterns`; they select within folders and
     archives. Raises SourceError when there is nothing there that can be read.
     """
-    if isinstance(spec, str) and is_url(spec):
-        return UrlSource(spec, limits)
     selection = Selection.of(include, exclude, hidden=hidden)
+    if isinstance(spec, str) and is_remote(spec):
+        return open_remote(spec, selection, limits)
     path = os.fspath(Path(spec).expanduser())
     try:
         kind = Path(path).stat().st_mode
@@ -74,12 +73,14 @@ def read_uri(uri: str, *, limits: SourceLimits = DEFAULT_LIMITS) -> bytes:
     A member of a compressed tar costs unpacking up to it.
     Raises UnreadableSource or ImageTooLarge.
     """
-    if is_url(uri):
-        web = WebReader(limits)
+    if is_remote(uri):
+        store = store_of(uri, limits)
         try:
-            return web.read(uri)
+            return store.read(uri, None)
+        except SourceError as error:
+            raise UnreadableSource(uri, error.reason, error.remedy) from error
         finally:
-            web.close()
+            store.close()
     member = split_member_uri(uri)
     if member is None:
         try:
@@ -89,33 +90,25 @@ def read_uri(uri: str, *, limits: SourceLimits = DEFAULT_LIMITS) -> bytes:
     scheme, archive, name = member
     kind = ZipSource if scheme == "zip" else TarSource
     try:
-        with kind(archive, Selection(hidden=True), limits) as source:
+        if is_remote(archive):
+            opened = open_remote(_typed(archive), Selection(hidden=True), limits)
+        else:
+            opened = kind(LocalArchive(archive), Selection(hidden=True), limits)
+        with opened as source:
             return source.read(SourceItem(uri, f"{shown(archive)}!/{shown(name)}", None, None))
     except SourceError as error:
         raise UnreadableSource(shown(archive), error.reason) from error
 
 
-class UrlSource(Closing):
-    """One image named by its URL."""
+def open_archive(archive: str, *, limits: SourceLimits = DEFAULT_LIMITS) -> Source:
+    """The archive that `split_member_uri` names, hidden members included. Raises SourceError."""
+    return open_source(_typed(archive), hidden=True, limits=limits)
 
-    root: str | None = None
-    unreadable: tuple[str, ...] = ()
 
-    def __init__(self, url: str, limits: SourceLimits) -> None:
-        self._url = url
-        self._web = WebReader(limits)
-
-    def scan(self) -> Iterator[SourceItem | SourceProblem]:
-        yield SourceItem(self._url, self._url, None, None)
-
-    def read(self, item: SourceItem) -> bytes:
-        return self._web.read(item.uri)
-
-    def exists(self, uri: str) -> bool:  # noqa: ARG002 — only fetching would tell
-        return True
-
-    def close(self) -> None:
-        self._web.close()
+def _typed(archive: str) -> str:
+    """The URI of an archive as a person would type it, for `open_remote`."""
+    parts = split_object_uri(archive)
+    return archive if parts is None else f"{parts[0]}://{parts[1]}/{parts[2]}"
 
 
 def _open_file(path: str, selection: Selection, limits: SourceLimits) -> Source:
@@ -125,11 +118,11 @@ def _open_file(path: str, selection: Selection, limits: SourceLimits) -> Source:
     except OSError as error:
         raise SourceError(shown(path), f"it cannot be read: {error.strerror}") from error
     if head.startswith(_ZIP_MAGIC):
-        return ZipSource(path, selection, limits)
+        return ZipSource(LocalArchive(path), selection, limits)
     name = Path(path).name.lower()
     packed = head.startswith(tuple(MAGIC))
     if packed and (name.endswith(_TAR_ENDINGS) or ".tar." in name):
-        return TarSource(path, selection, limits)
+        return TarSource(LocalArchive(path), selection, limits)
     if not packed and (head[257:262] == b"ustar" or name.endswith(".tar")):
-        return TarSource(path, selection, limits)
+        return TarSource(LocalArchive(path), selection, limits)
     return FileSource(path, limits)

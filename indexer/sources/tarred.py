@@ -6,15 +6,13 @@ has it (Aizman et al., 2019): `.txt`, `.json` and `.cls` beside an image become 
 
 from __future__ import annotations
 
-import os
 import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from indexer.sources.archive import Archive
 from indexer.sources.files import too_large
 from indexer.sources.interface import (
     NO_FIELDS,
@@ -28,8 +26,8 @@ from indexer.sources.interface import (
 from indexer.sources.patterns import ARCHIVES, Selection, extension
 from indexer.sources.samples import SIDECARS, fields_of
 from indexer.sources.tarstream import STREAM_ERRORS, ForwardStream, compression
-from indexer.sources.uris import absolute, member_prefix, member_uri, shown
-from likeness.errors import SourceError, UnreadableSource
+from indexer.sources.uris import member_prefix, member_uri, shown
+from likeness.errors import UnreadableSource
 
 _MAX_SIDECAR_BYTES = 1 << 20
 _KEPT_BYTES = 128 << 20
@@ -37,7 +35,7 @@ _KEPT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
-class _Member(SourceItem):
+class Member(SourceItem):
     """offset: of the data, in the uncompressed stream."""
 
     offset: int = 0
@@ -53,20 +51,16 @@ class TarSource(Closing):
 
     root: str | None
 
-    def __init__(self, path: str | Path, selection: Selection, limits: SourceLimits) -> None:
-        self._path = absolute(path)
+    def __init__(self, archive: Archive, selection: Selection, limits: SourceLimits) -> None:
+        self._archive = archive
         self._selection, self._limits = selection, limits
-        self.root = self._prefix = member_prefix("tar", self._path)
+        self.root = self._prefix = member_prefix("tar", archive.uri)
         self._unreadable: list[str] = []
         self._seen: set[str] | None = None
-        try:
-            self._compressed = compression(self._path) is not None
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise SourceError(shown(self._path), f"it cannot be read: {error.strerror}") from error
-        self._before = os.fstat(self._fd)
+        self._compressed = compression(archive.read_at(0, 6)) is not None
+        self._keeps = self._compressed or archive.passing
         self._kept = _Kept(_KEPT_BYTES)
-        self._second = _SecondPass(self._path)
+        self._second = _SecondPass(archive)
 
     @property
     def unreadable(self) -> tuple[str, ...]:
@@ -76,7 +70,7 @@ class TarSource(Closing):
         self._unreadable.clear()
         seen: set[str] = set()
         try:
-            with ForwardStream(self._path) as stream:
+            with ForwardStream(self._archive.open(), self._archive.size) as stream:
                 for found in self._samples(stream):
                     if isinstance(found, SourceItem):
                         if found.uri in seen:
@@ -91,7 +85,7 @@ class TarSource(Closing):
         except (tarfile.TarError, *STREAM_ERRORS) as error:
             self._unreadable.append(self._prefix)
             yield SourceProblem(
-                shown(self._path),
+                self._archive.path,
                 f"the archive is damaged from here on: {error}",
                 ProblemKind.UNREADABLE,
                 self._prefix,
@@ -100,7 +94,7 @@ class TarSource(Closing):
         self._seen = seen
 
     def read(self, item: SourceItem) -> bytes:
-        member = item if isinstance(item, _Member) else self._find(item)
+        member = item if isinstance(item, Member) else self._find(item)
         assert member.size is not None
         if member.size > self._limits.max_bytes:
             raise too_large(item.path, member.size, self._limits)
@@ -110,8 +104,7 @@ class TarSource(Closing):
             raise UnreadableSource(item.path, f"the archive is damaged: {error}") from error
         if len(data) != member.size:
             raise UnreadableSource(item.path, "the archive ends within it")
-        after = os.fstat(self._fd)
-        if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
+        if self._archive.changed():
             raise UnreadableSource(
                 item.path, "the archive changed while being read", "index it again later"
             )
@@ -122,27 +115,28 @@ class TarSource(Closing):
         return self._seen is None or not uri.startswith(self._prefix) or uri in self._seen
 
     def close(self) -> None:
-        with suppress(OSError):
-            os.close(self._fd)
+        self._archive.close()
         self._second.close()
         self._kept.clear()
 
     def _read(self, offset: int, size: int) -> bytes:
-        if not self._compressed:
-            return os.pread(self._fd, size, offset)
-        data = self._kept.take(offset)
-        return self._second.read(offset, size) if data is None else data
+        data = self._kept.take(offset) if self._keeps else None
+        if data is not None:
+            return data
+        if self._compressed:
+            return self._second.read(offset, size)
+        return self._archive.read_at(offset, size)
 
-    def _find(self, item: SourceItem) -> _Member:
+    def _find(self, item: SourceItem) -> Member:
         for found in self.scan():
-            if isinstance(found, _Member) and found.uri == item.uri:
+            if isinstance(found, Member) and found.uri == item.uri:
                 return found
         raise UnreadableSource(item.path, "the archive has no such member")
 
     def _samples(self, stream: ForwardStream) -> Iterator[SourceItem | SourceProblem]:
         """The members, each sample's images carrying the fields of its sidecars."""
         key: str | None = None
-        images: list[_Member | SourceProblem] = []
+        images: list[Member | SourceProblem] = []
         sidecars: dict[str, bytes] = {}
         for member in _members(stream):
             name = member.name.removeprefix("./")
@@ -162,23 +156,23 @@ class TarSource(Closing):
 
     def _offered(
         self, member: tarfile.TarInfo, name: str, stream: ForwardStream
-    ) -> _Member | SourceProblem | None:
+    ) -> Member | SourceProblem | None:
         if not self._selection.takes_member(name):
             return None
-        path = f"{shown(self._path)}!/{shown(name)}"
+        path = f"{self._archive.path}!/{shown(name)}"
         if extension(name) in ARCHIVES:
             reason = "an archive inside an archive is not opened; unpack it to index it"
             return SourceProblem(path, reason, ProblemKind.SKIPPED)
         if member.sparse is not None:
             reason = "it is stored sparsely, which is not read; unpack it to index it"
             return SourceProblem(path, reason, ProblemKind.SKIPPED)
-        if self._compressed and member.size <= min(self._limits.max_bytes, _KEPT_BYTES // 4):
+        if self._keeps and member.size <= min(self._limits.max_bytes, _KEPT_BYTES // 4):
             self._kept.put(member.offset_data, stream.read_data(member.size))
-        return _Member(
+        return Member(
             uri=member_uri(self._prefix, name),
             path=path,
             size=member.size,
-            mtime_ns=self._before.st_mtime_ns,
+            mtime_ns=self._archive.mtime_ns,
             offset=member.offset_data,
         )
 
@@ -216,8 +210,8 @@ class _Kept:
 class _SecondPass:
     """Reads at growing offsets by unpacking onwards, at earlier ones from the start."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
         self._stream: ForwardStream | None = None
         self._lock = threading.Lock()
 
@@ -226,7 +220,7 @@ class _SecondPass:
             if self._stream is None or self._stream.tell() > offset:
                 if self._stream is not None:
                     self._stream.close()
-                self._stream = ForwardStream(self._path)
+                self._stream = ForwardStream(self._archive.open(), self._archive.size)
             self._stream.seek(offset)
             return self._stream.read_data(size)
 
@@ -246,10 +240,10 @@ def _members(stream: ForwardStream) -> Iterator[tarfile.TarInfo]:
 
 
 def _with_fields(
-    found: list[_Member | SourceProblem], sidecars: dict[str, bytes]
+    found: list[Member | SourceProblem], sidecars: dict[str, bytes]
 ) -> Iterator[SourceItem | SourceProblem]:
     fields: Fields = fields_of(sidecars) if sidecars else NO_FIELDS
     for one in found:
-        if isinstance(one, _Member) and fields:
-            one = _Member(one.uri, one.path, one.size, one.mtime_ns, fields, one.offset)
+        if isinstance(one, Member) and fields:
+            one = Member(one.uri, one.path, one.size, one.mtime_ns, fields, one.offset)
         yield one

@@ -12,7 +12,6 @@ import io
 import lzma
 import os
 import zlib
-from pathlib import Path
 from typing import IO, Any, cast
 
 _SKIP_CHUNK = 1 << 20
@@ -36,27 +35,26 @@ STREAM_ERRORS = (TarStreamError, OSError, EOFError, zlib.error, lzma.LZMAError, 
 """What reading a damaged stream raises."""
 
 
-def compression(path: str) -> str | None:
+def compression(head: bytes) -> str | None:
     """`gz`, `bz2`, `xz` or `zst`, told from the first bytes; None for anything else."""
-    with Path(path).open("rb") as file:
-        head = file.read(6)
     return next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
 
 
 class ForwardStream(io.RawIOBase):
     """The uncompressed bytes of a tar file. `seek` goes forward only."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        """file: at its first byte, closed with this. size: of the file."""
         self._position = 0
-        self._file = Path(path).open("rb")  # noqa: SIM115 — closed by close()
+        self._file, self._size = file, size
         try:
-            kind = compression(path)
-            self._stream = _decompressed(self._file, kind)
+            kind = compression(file.read(6))
+            file.seek(0)
+            self._stream = _decompressed(file, kind)
         except BaseException:
-            self._file.close()
+            file.close()
             raise
         self._seekable = kind is None
-        self._size = os.fstat(self._file.fileno()).st_size
 
     def readable(self) -> bool:
         return True

@@ -13,6 +13,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 _FILE = "file://"
 _DIVIDER = "!/"
 ARCHIVE_SCHEMES = ("zip", "tar")
+OBJECT_SCHEMES = ("s3", "gs", "memory")
+"""Stores of objects that are read through fsspec; `memory` is fsspec's own, for trying out."""
 
 
 def file_uri(path: str | Path) -> str:
@@ -37,9 +39,23 @@ def path_from_uri(uri: str) -> str:
     return os.fsdecode(unquote_to_bytes(uri[len(_FILE) :]))
 
 
-def member_prefix(scheme: str, archive: str | Path) -> str:
+def object_uri(scheme: str, bucket: str, key: str) -> str:
+    """`s3://bucket/key` with the key's odd characters escaped; `!` too, as in paths."""
+    return f"{scheme}://{bucket}/{quote_from_bytes(key.encode('utf-8', 'surrogateescape'))}"
+
+
+def split_object_uri(uri: str) -> tuple[str, str, str] | None:
+    """(scheme, bucket, key) of an object's URI, or None when it is none."""
+    scheme, divider, rest = uri.partition("://")
+    if not divider or scheme not in OBJECT_SCHEMES:
+        return None
+    bucket, _, key = rest.partition("/")
+    return scheme, bucket, unquote_to_bytes(key).decode("utf-8", "surrogateescape")
+
+
+def member_prefix(scheme: str, archive_uri: str) -> str:
     """The URI prefix of every member of an archive. scheme: `zip` or `tar`."""
-    return f"{scheme}+{file_uri(archive)}{_DIVIDER}"
+    return f"{scheme}+{archive_uri.replace('!', '%21')}{_DIVIDER}"
 
 
 def member_uri(prefix: str, name: str) -> str:
@@ -48,15 +64,22 @@ def member_uri(prefix: str, name: str) -> str:
 
 
 def split_member_uri(uri: str) -> tuple[str, str, str] | None:
-    """(scheme, path of the archive, member name), or None when `uri` is not a member's."""
+    """(scheme, archive, member name), or None when `uri` is not a member's.
+
+    archive: the path of a local one, the URI of one elsewhere.
+    """
     scheme, plus, rest = uri.partition("+")
     if not plus or scheme not in ARCHIVE_SCHEMES:
         return None
     archive, divider, member = rest.partition(_DIVIDER)
-    if not divider or not archive.startswith(_FILE + "/"):
+    if not divider:
         return None
     name = unquote_to_bytes(member).decode("utf-8", "surrogateescape")
-    return scheme, path_from_uri(archive), name
+    if archive.startswith(_FILE + "/"):
+        return scheme, path_from_uri(archive), name
+    if archive.partition("://")[0].lower() in (*OBJECT_SCHEMES, "http", "https"):
+        return scheme, archive, name
+    return None
 
 
 def shown(path: str | Path) -> str:

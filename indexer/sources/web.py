@@ -10,24 +10,33 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
 
 from indexer.sources.files import too_large
 from indexer.sources.interface import SourceLimits
+from indexer.sources.patience import PassingTrouble
 from likeness.errors import UnreadableSource
 
 Resolve = Callable[[str, int], list[str]]
 """Host and port → IP addresses; raises OSError."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_GONE = frozenset({404, 410})
+NO_HEADERS: Mapping[str, str] = {}
 _STEP_S = 10.0
 """To connect, and for each part of an answer; the whole has its own limit."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class Gone(UnreadableSource):
+    """The server says that there is no such thing."""
 
 
 def is_url(text: str) -> bool:
@@ -52,6 +61,21 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """url: after redirects."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def size(self) -> int | None:
+        """As declared, in bytes."""
+        declared = self.headers.get("content-length", "")
+        return int(declared) if declared.isdecimal() else None
+
+
 class WebReader:
     """Fetches http(s) URLs within `limits`. Thread-safe; close it when done."""
 
@@ -67,43 +91,79 @@ class WebReader:
         )
 
     def read(self, url: str) -> bytes:
-        """The body behind `url`. Raises UnreadableSource or ImageTooLarge, naming `url`."""
+        """The body behind `url`. Raises UnreadableSource or ImageTooLarge, naming `url`.
+
+        What may pass by itself (a busy server, a broken connection) is a PassingTrouble.
+        """
+        return self.ask(url).body
+
+    def head(self, url: str) -> Answer:
+        """What the server says of `url` without sending it; as `read`."""
+        return self.ask(url, method="HEAD")
+
+    def read_range(self, url: str, start: int, stop: int) -> bytes:
+        """The bytes start..stop (excluded), fewer at the end; as `read`."""
+        answer = self.ask(url, headers={"Range": f"bytes={start}-{stop - 1}"}, expected=206)
+        return answer.body[: stop - start]
+
+    def ask(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] = NO_HEADERS,
+        expected: int = 200,
+    ) -> Answer:
+        """The server's answer, whose status is the expected one; as `read`."""
         target = self._parse(url, url)
         with _Cut(self._limits.url_timeout_s) as cut:
             try:
                 for _ in range(self._limits.max_redirects + 1):
-                    found = self._get(target, url, cut)
+                    found = self._ask(target, url, cut, method, headers, expected)
                     if cut.done:  # without a declared length a cut looks like the end
-                        raise UnreadableSource(url, self._too_slow)
-                    if isinstance(found, bytes):
+                        raise PassingTrouble(url, self._too_slow)
+                    if isinstance(found, Answer):
                         return found
                     target = found
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 reason = f"it cannot be fetched: {str(error) or type(error).__name__}"
-                raise UnreadableSource(url, self._too_slow if cut.done else reason) from error
+                raise PassingTrouble(url, self._too_slow if cut.done else reason) from error
         raise UnreadableSource(url, f"more than {self._limits.max_redirects} redirects")
 
     def close(self) -> None:
         self._client.close()
 
-    def _get(self, target: httpx.URL, url: str, cut: _Cut) -> bytes | httpx.URL:
-        """The body of `target`, or where it redirects to."""
+    def _ask(
+        self,
+        target: httpx.URL,
+        url: str,
+        cut: _Cut,
+        method: str,
+        headers: Mapping[str, str],
+        expected: int,
+    ) -> Answer | httpx.URL:
+        """The answer of `target`, or where it redirects to."""
         address = self._checked_address(target, url)
         request = self._client.build_request(
-            "GET",
+            method,
             target.copy_with(host=address),
-            headers={"Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"},
+            headers={
+                **headers,
+                "Host": target.netloc.decode("ascii"),
+                "Accept-Encoding": "identity",
+            },
             extensions={"sni_hostname": target.raw_host.decode("ascii"), "trace": cut.follow},
         )
         response = self._client.send(request, stream=True)
         try:
             if response.status_code in _REDIRECTS and "location" in response.headers:
                 return self._parse(str(target.join(response.headers["location"])), url)
-            if response.status_code != 200:
-                raise UnreadableSource(url, f"the server answered {response.status_code}")
+            if response.status_code != expected:
+                raise _refusal(url, response, expected)
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise UnreadableSource(url, "the server compresses images, which is not read")
-            return self._body(response, url)
+            body = b"" if method == "HEAD" else self._body(response, url)
+            return Answer(str(target), response.headers, body)
         finally:
             response.close()
 
@@ -137,7 +197,7 @@ class WebReader:
             raise UnreadableSource(url, f"{target.host} cannot be resolved") from error
         if not addresses:
             raise UnreadableSource(url, f"{target.host} has no address")
-        if not self._limits.allow_private:
+        if not self._limits.allow_private and target.host not in self._limits.trusted_hosts:
             for address in addresses:
                 if not is_public(address):
                     raise UnreadableSource(
@@ -189,6 +249,19 @@ class _Cut:
             self.done = True
             for twin in self._twins:
                 _shut(twin)
+
+
+def _refusal(url: str, response: httpx.Response, expected: int) -> UnreadableSource:
+    status = response.status_code
+    if expected == 206 and status == 200:
+        return UnreadableSource(url, "the server does not give parts of files (Range)")
+    if status in _BUSY:
+        wait = response.headers.get("retry-after", "")
+        after_s = float(wait) if wait.isdecimal() else None
+        return PassingTrouble(url, f"the server answered {status}", after_s=after_s)
+    if status in _GONE:
+        return Gone(url, f"the server answered {status}")
+    return UnreadableSource(url, f"the server answered {status}")
 
 
 def _shut(connection: socket.socket) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import lzma
-import os
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
+from indexer.sources.archive import Archive
 from indexer.sources.files import too_large
 from indexer.sources.interface import (
     Closing,
@@ -19,7 +18,7 @@ from indexer.sources.interface import (
     SourceProblem,
 )
 from indexer.sources.patterns import ARCHIVES, Selection, extension
-from indexer.sources.uris import absolute, member_prefix, member_uri, shown, split_member_uri
+from indexer.sources.uris import member_prefix, member_uri, shown, split_member_uri
 from likeness.errors import SourceError, UnreadableSource
 
 _ENCRYPTED = 0x1
@@ -32,19 +31,16 @@ class ZipSource(Closing):
     root: str | None
     unreadable: tuple[str, ...] = ()
 
-    def __init__(self, path: str | Path, selection: Selection, limits: SourceLimits) -> None:
-        self._path = absolute(path)
+    def __init__(self, archive: Archive, selection: Selection, limits: SourceLimits) -> None:
+        self._archive = archive
         self._selection, self._limits = selection, limits
-        self.root = self._prefix = member_prefix("zip", self._path)
+        self.root = self._prefix = member_prefix("zip", archive.uri)
         try:
-            self._file = Path(self._path).open("rb")  # noqa: SIM115 — closed by close()
-            self._before = os.fstat(self._file.fileno())
+            self._file = archive.open()
             self._zip = zipfile.ZipFile(self._file)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             self.close()
-            raise SourceError(
-                shown(self._path), f"the ZIP archive cannot be read: {error}"
-            ) from error
+            raise SourceError(archive.path, f"the ZIP archive cannot be read: {error}") from error
         self._members = {
             member_uri(self._prefix, member.filename): member
             for member in reversed(self._zip.infolist())  # of two of one name, the first counts
@@ -53,7 +49,7 @@ class ZipSource(Closing):
     def scan(self) -> Iterator[SourceItem | SourceProblem]:
         for member in self._zip.infolist():
             uri = member_uri(self._prefix, member.filename)
-            path = f"{shown(self._path)}!/{shown(member.filename)}"
+            path = f"{self._archive.path}!/{shown(member.filename)}"
             if member.is_dir() or stat.S_ISLNK(member.external_attr >> 16):
                 continue
             if not self._selection.takes_member(member.filename.removeprefix("./")):
@@ -66,7 +62,7 @@ class ZipSource(Closing):
             if reason is not None:
                 yield SourceProblem(path, reason, ProblemKind.SKIPPED)
                 continue
-            yield SourceItem(uri, path, member.file_size, self._before.st_mtime_ns)
+            yield SourceItem(uri, path, member.file_size, self._archive.mtime_ns)
 
     def read(self, item: SourceItem) -> bytes:
         member = self._members.get(item.uri)
@@ -89,11 +85,7 @@ class ZipSource(Closing):
             lzma.LZMAError,
         ) as error:
             raise UnreadableSource(item.path, f"the archive is damaged: {error}") from error
-        after = os.fstat(self._file.fileno())
-        if (after.st_size, after.st_mtime_ns) != (
-            self._before.st_size,
-            self._before.st_mtime_ns,
-        ):
+        if self._archive.changed():
             raise UnreadableSource(
                 item.path, "the archive changed while being read", "index it again later"
             )
@@ -109,6 +101,7 @@ class ZipSource(Closing):
         for opened in ("_zip", "_file"):
             if hasattr(self, opened):
                 getattr(self, opened).close()
+        self._archive.close()
 
     def _read(self, member: zipfile.ZipInfo, path: str) -> bytes:
         """All of a member, counting what comes out: the declared size may be a lie."""

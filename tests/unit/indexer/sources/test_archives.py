@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pytest
@@ -118,9 +119,9 @@ def test_a_compressed_archive_is_unpacked_once_when_reads_follow_the_scan(
     opened: list[str] = []
     real = tarred_module.ForwardStream
 
-    def counting(path: str) -> tarred_module.ForwardStream:
-        opened.append(path)
-        return real(path)
+    def counting(file: IO[bytes], size: int) -> tarred_module.ForwardStream:
+        opened.append(str(file))
+        return real(file, size)
 
     monkeypatch.setattr(tarred_module, "ForwardStream", counting)
     with open_source(path) as source:

@@ -38,7 +38,7 @@ def test_every_member_of_every_archive_has_a_uri_that_names_both(
 ) -> None:
     path = "/a!/" + os.fsdecode(archive)
     name = member.decode("utf-8", "surrogateescape")
-    uri = member_uri(member_prefix("zip", path), name)
+    uri = member_uri(member_prefix("zip", file_uri(path)), name)
     assert uri.isascii()
     assert split_member_uri(uri) == ("zip", path, name)
 
@@ -46,4 +46,5 @@ def test_every_member_of_every_archive_has_a_uri_that_names_both(
 def test_what_is_no_members_uri_is_told_apart() -> None:
     assert split_member_uri("file:///a.jpg") is None
     assert split_member_uri("https://example.org/a.zip!/b") is None
+    assert split_member_uri("zip+ftp://example.org/a.zip!/b") is None
     assert split_member_uri("zip+file:///a.zip") is None

@@ -223,17 +223,19 @@ def test_a_name_is_resolved_once_and_the_checked_address_used(server: str) -> No
 
 def test_lists_and_single_urls_fetch_through_the_guard(server: str, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{server}/image\n")
-    for limits, allowed in ((OPEN, True), (SourceLimits(), False)):
-        for source in (
-            open_list(tmp_path / "list.txt", limits=limits),
-            open_source(f"{server}/image", limits=limits),
-        ):
-            with source:
-                item = next(iter(source.scan()))
-                assert isinstance(item, SourceItem)
+    for source, allowed in (
+        (open_list(tmp_path / "list.txt", limits=OPEN), True),
+        (open_list(tmp_path / "list.txt", limits=SourceLimits()), False),
+        # Named by the operator: its host may be a private one. What it redirects to may not.
+        (open_source(f"{server}/image", limits=SourceLimits()), True),
+        (open_source(f"{server}/leads/http://localhost:1/image", limits=SourceLimits()), False),
+    ):
+        with source:
+            item = next(iter(source.scan()))
+            assert isinstance(item, SourceItem)
+            if allowed:
                 assert item.uri == f"{server}/image"
-                if allowed:
-                    assert source.read(item) == b"pixels"
-                else:
-                    with pytest.raises(ImageError):
-                        source.read(item)
+                assert source.read(item) == b"pixels"
+            else:
+                with pytest.raises(ImageError, match="this machine or its network"):
+                    source.read(item)
