@@ -6,7 +6,9 @@ Every tenth photo is edited in each way of `search.duplicates.edits`; each copy 
 all photos, which stand for a library. A method gives each pair (copy, photo) a score; its threshold
 is the loosest at which at most one query in a thousand (copies and photos alike) matches a photo
 that is not its original. Hash methods compare a copy with every photo; Likeness only with its
-shortlist, so a copy that is not shortlisted is lost. `--home` keeps embeddings between runs.
+shortlist, so a copy that is not shortlisted is lost. Further columns leave out what it is made of:
+the shortlist from the embedding alone, from PDQ alone, and ORB keypoints for SIFT's. `--home` keeps
+embeddings between runs.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.orb import OrbSketch, orb_compare, orb_sketch
 from benchmarks.record import print_table, write_result
 from likeness.encoders.interface import Encoder
 from likeness.encoders.loading import load_encoder
@@ -33,7 +36,7 @@ from likeness.types import RgbImage
 from likeness.vectors.hamming import dihedral_variants, nearest_hashes
 from search.duplicates.candidates import HASH_NEIGHBOURS, MOST_BITS, NEAR_NEIGHBOURS
 from search.duplicates.edits import EDITS, Edit
-from search.duplicates.geometry import Sketch, compare, sketch
+from search.duplicates.geometry import Evidence, Sketch, compare, sketch
 from search.duplicates.relations import Thresholds
 
 MAX_FALSE = 0.001
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     copies = _Copies(photos, rows)
     encoder = load_encoder(options.encoder)
     vectors = _Vectors(encoder, options.home)
-    tables: dict[str, Scores] = {"Likeness": _likeness(photos, copies, vectors)}
+    tables = _likeness(photos, copies, vectors)
     for name, hashed in _hash_methods().items():
         tables[name] = _by_hash(photos, copies, hashed)
     tables["PDQ, 8 positions"] = _by_pdq_variants(photos, copies)
@@ -140,32 +143,69 @@ class _Vectors:
 
 # --------------------------------------------------------------------------- Likeness
 
+_VARIANTS = ("Likeness", "embedding's list", "PDQ's list", "with ORB")
 
-def _likeness(photos: Sequence[RgbImage], copies: _Copies, vectors: _Vectors) -> Scores:
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """Photos that a query would be compared with, by the embedding and by the hash."""
+
+    near: frozenset[int]
+    alike: frozenset[int]
+
+    def of(self, variant: str) -> frozenset[int]:
+        if variant == "embedding's list":
+            return self.near
+        return self.alike if variant == "PDQ's list" else self.near | self.alike
+
+
+def _likeness(photos: Sequence[RgbImage], copies: _Copies, vectors: _Vectors) -> dict[str, Scores]:
     """Score of a pair: of its proof, 0 for what is not on the shortlist or has no proof."""
     base = vectors.of("photos", lambda: photos)
-    sketches = [sketch(photo) for photo in photos]
+    drawn = _Drawn([sketch(photo) for photo in photos], [orb_sketch(photo) for photo in photos])
     hashes = _pdq(photos)
-    own: list[float] = []
-    other: list[float] = []
+    own: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
+    other: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
     for edit in EDITS:
         made = copies.of(edit)
         found = vectors.of(edit.name, lambda made=made: made)  # type: ignore[misc]
         lists = _shortlists(found, _pdq(made), base, hashes)
         for copy, row, listed in zip(made, copies.rows, lists, strict=True):
-            drawn = sketch(copy)
-            scores = {each: _score(drawn, sketches[each]) for each in listed}
-            own.append(scores.pop(int(row), -np.inf))
-            other.append(max(scores.values(), default=0.0))
+            sift, orb = drawn.scores(sketch(copy), orb_sketch(copy), listed.of("Likeness"))
+            for variant in _VARIANTS:
+                scores = orb if variant == "with ORB" else sift
+                mine = {each: scores[each] for each in listed.of(variant)}
+                own[variant].append(mine.pop(int(row), -np.inf))
+                other[variant].append(max(mine.values(), default=0.0))
     for row, listed in enumerate(_shortlists(base, hashes, base, hashes)):
-        others = [_score(sketches[row], sketches[each]) for each in listed if each != row]
-        own.append(np.nan)
-        other.append(max(others, default=0.0))
-    return Scores(np.array(own), np.array(other))
+        sift, orb = drawn.scores(drawn.sift[row], drawn.orb[row], listed.of("Likeness") - {row})
+        for variant in _VARIANTS:
+            scores = orb if variant == "with ORB" else sift
+            own[variant].append(np.nan)
+            other[variant].append(
+                max((scores[each] for each in listed.of(variant) - {row}), default=0.0)
+            )
+    return {name: Scores(np.array(own[name]), np.array(other[name])) for name in _VARIANTS}
 
 
-def _score(first: Sketch, second: Sketch) -> float:
-    evidence = compare(second, first)
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """The photos' sketches."""
+
+    sift: Sequence[Sketch]
+    orb: Sequence[OrbSketch]
+
+    def scores(
+        self, sift: Sketch, orb: OrbSketch, listed: frozenset[int]
+    ) -> tuple[dict[int, float], dict[int, float]]:
+        """Of a picture beside each of the listed photos, by SIFT and by ORB."""
+        return (
+            {row: _score(compare(self.sift[row], sift)) for row in listed},
+            {row: _score(orb_compare(self.orb[row], orb)) for row in listed},
+        )
+
+
+def _score(evidence: Evidence | None) -> float:
     return 0.0 if evidence is None else evidence.score
 
 
@@ -174,21 +214,21 @@ def _shortlists(
     hashes: Bits,
     base: npt.NDArray[np.float32],
     base_hashes: Bits,
-) -> list[list[int]]:
+) -> list[_Listed]:
     """The photos that the product would compare with each query."""
     limits = Thresholds()
     cosine = vectors @ base.T
     order = np.argsort(-cosine, axis=1)[:, : NEAR_NEIGHBOURS + 1]
     rows, distances = nearest_hashes(hashes, base_hashes, HASH_NEIGHBOURS + 1)
     lists = []
-    for query, near in enumerate(order):
-        listed = {
+    for query, ranked in enumerate(order):
+        near = {
             int(row)
-            for place, row in enumerate(near)
+            for place, row in enumerate(ranked)
             if cosine[query, row] >= (limits.far_cosine if place < 4 else limits.near_cosine)
         }
         close = distances[query] <= MOST_BITS
-        lists.append(sorted(listed | {int(row) for row in rows[query][close]}))
+        lists.append(_Listed(frozenset(near), frozenset(int(row) for row in rows[query][close])))
     return lists
 
 

@@ -187,6 +187,7 @@ def _clusterer(
         runtime.index_dir(space),
         word_space=_word_space(spaces, space),
         encoder_of=runtime.encoder_of,
+        device=runtime.index_device,
         note=note,
     )
 

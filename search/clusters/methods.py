@@ -37,7 +37,7 @@ class Size(StrEnum):
 
 
 _IMAGES_PER_ROOT = {Size.SMALL: 2.0, Size.MEDIUM: 0.7, Size.LARGE: 0.25}
-_LEIDEN_RESOLUTION = {Size.SMALL: 6.0, Size.MEDIUM: 1.5, Size.LARGE: 0.5}
+_LEIDEN_RESOLUTION = {Size.SMALL: 6.0, Size.MEDIUM: 2.0, Size.LARGE: 0.7}
 _LEIDEN_NEIGHBOURS = 15
 _HDBSCAN_DIMENSIONS = 32
 _HDBSCAN_MOST = 20_000
@@ -60,8 +60,8 @@ def by_kmeans(
 def by_leiden(graph: NeighbourGraph, size: Size, *, random_seed: int = 0) -> Labels:
     """Communities of the neighbour graph (Leiden: Traag, Waltman & van Eck, 2019).
 
-    Edges weigh how many neighbours their ends share (Jaccard, as PhenoGraph: Levine et al., 2015),
-    so that hubs do not glue communities together.
+    All edges weigh the same: neither cosines nor the share of common neighbours (PhenoGraph: Levine
+    et al., 2015) made the communities more like labelled classes (decision 0008).
     """
     n = len(graph)
     if n == 0:
@@ -76,34 +76,15 @@ def by_leiden(graph: NeighbourGraph, size: Size, *, random_seed: int = 0) -> Lab
         ) from error
 
     low, high, _ = graph.edges(k=_LEIDEN_NEIGHBOURS)
-    weights = shared_neighbours(graph, low, high)
     network = igraph.Graph(n=n, edges=np.column_stack([low, high]))
     partition = leidenalg.find_partition(
         network,
         leidenalg.RBConfigurationVertexPartition,
-        weights=weights.tolist(),
         resolution_parameter=_LEIDEN_RESOLUTION[size],
         n_iterations=4,
         seed=random_seed,
     )
     return compact(np.asarray(partition.membership, dtype=np.int32))
-
-
-def shared_neighbours(
-    graph: NeighbourGraph, low: npt.NDArray[np.int32], high: npt.NDArray[np.int32]
-) -> npt.NDArray[np.float32]:
-    """Jaccard index of the two ends' neighbour lists, each with itself, float32 [m], above 0."""
-    positions = graph.neighbours.positions[:, :_LEIDEN_NEIGHBOURS]
-    own = np.arange(len(positions), dtype=np.int32)[:, None]
-    lists = np.sort(np.concatenate([positions, own], axis=1), axis=1)
-    weights = np.empty(len(low), dtype=np.float32)
-    for start in range(0, len(low), 65_536):
-        block = slice(start, start + 65_536)
-        both = np.sort(np.concatenate([lists[low[block]], lists[high[block]]], axis=1), axis=1)
-        shared = ((both[:, 1:] == both[:, :-1]) & (both[:, 1:] >= 0)).sum(axis=1)
-        total = (both >= 0).sum(axis=1) - shared
-        weights[block] = np.maximum(shared, 0.5) / np.maximum(total, 1)
-    return weights
 
 
 def by_hdbscan(vectors: Vectors, size: Size, *, random_seed: int = 0) -> Labels:

@@ -34,6 +34,7 @@ from search.clusters.methods import (
     by_kmeans,
     by_leiden,
 )
+from search.graph.graph import NeighbourGraph
 from search.graph.keeper import SpaceVectors, current_graph, space_vectors
 
 DEFAULT_METHOD = Method.LEIDEN
@@ -80,7 +81,8 @@ class ClusterRequest:
 class Clusterer:
     """Clusters one space. word_space: where words are understood; None: names come from folders.
 
-    encoder_of: the encoder of a space, asked for only to embed the words.
+    encoder_of: the encoder of a space, asked for only to embed the words. device: where neighbours
+    are computed.
     """
 
     def __init__(
@@ -91,10 +93,11 @@ class Clusterer:
         *,
         word_space: Space | None = None,
         encoder_of: Callable[[Space], Encoder] | None = None,
+        device: str = "cpu",
         note: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._catalog, self._space, self._directory = catalog, space, directory
-        self._note = note
+        self._device, self._note = device, note
         self._records = ClusterRecords(catalog)
         self._describer = Describer(catalog, space, word_space, encoder_of)
 
@@ -212,16 +215,19 @@ class Clusterer:
     def outliers(self, limit: int) -> list[tuple[int, float]]:
         """Images unlike everything, as (image id, how much), the strangest first."""
         with space_vectors(self._catalog, self._space) as held:
-            graph = current_graph(self._space, held, self._directory)
+            graph = self._graph(held)
             return outliers(graph, limit)
 
     def map(self) -> CollectionMap:
         """The 2-D map of the space: stored, extended to new images, or computed now."""
         with space_vectors(self._catalog, self._space) as held:
-            graph = current_graph(self._space, held, self._directory)
+            graph = self._graph(held)
             return current_map(held, graph, self._directory)
 
     # ------------------------------------------------------------ steps
+
+    def _graph(self, held: SpaceVectors) -> NeighbourGraph:
+        return current_graph(self._space, held, self._directory, device=self._device)
 
     def _labels(self, request: ClusterRequest, held: SpaceVectors) -> Labels:
         if request.method is Method.KMEANS:
@@ -231,7 +237,7 @@ class Clusterer:
         if request.method is Method.HDBSCAN:
             return by_hdbscan(held.vectors, request.size, random_seed=request.random_seed)
         if request.method is Method.LEIDEN:
-            graph = current_graph(self._space, held, self._directory)
+            graph = self._graph(held)
             return by_leiden(graph, request.size, random_seed=request.random_seed)
         return by_events(self._moments(held.image_ids), request.size)
 

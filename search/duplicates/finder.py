@@ -60,7 +60,10 @@ class Side:
 
 
 class DuplicateFinder:
-    """Finds copies in one space. encoder: asked for only when thresholds must be learnt."""
+    """Finds copies in one space.
+
+    encoder: asked for only when thresholds must be learnt. device: where neighbours are computed.
+    """
 
     def __init__(
         self,
@@ -69,10 +72,12 @@ class DuplicateFinder:
         loader: PictureLoader,
         encoder: Callable[[], Encoder],
         *,
+        device: str = "cpu",
         note: Callable[[str], None] = lambda _text: None,
         advance: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> None:
         self._catalog, self._side, self._loader = catalog, side, loader
+        self._device = device
         self._encoder, self._note, self._advance = encoder, note, advance
         self._records = DuplicateRecords(catalog)
 
@@ -81,7 +86,7 @@ class DuplicateFinder:
         space = self._side.space
         with space_vectors(self._catalog, space) as held:
             self._note(f"neighbours of {len(held.image_ids):,} images")
-            graph = current_graph(space, held, self._side.directory)
+            graph = current_graph(space, held, self._side.directory, device=self._device)
             nodes = Nodes(held.image_ids, self._records.hashes(held.image_ids))
             uris = Images(self._catalog, space.collection_id)
             calibration = self._calibration(request, held, graph.neighbours, nodes, uris)
@@ -148,7 +153,7 @@ class DuplicateFinder:
         request: DuplicateRequest,
     ) -> Candidates:
         theirs = self._records.hashes(other.image_ids)
-        neighbours = top_k(held.vectors, other.vectors, NEAR_NEIGHBOURS)
+        neighbours = top_k(held.vectors, other.vectors, NEAR_NEIGHBOURS, device=self._device)
         found = cross_candidates(
             neighbours,
             held.vectors,

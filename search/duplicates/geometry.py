@@ -1,31 +1,29 @@
 """Proof that one picture was made from another: where it lies in it, and how much of it agrees.
 
-Two steps. First a transform that carries one picture into the other: from keypoints (SIFT, Lowe
-2004, as RootSIFT, Arandjelović & Zisserman 2012; affine by RANSAC), mirrored too, and for pictures
-with little texture the eight ways to lay whole frames on each other. Then the pictures are laid on
-each other and compared place by place by the structure term of SSIM (Wang et al., 2004, eq. 10),
-which ignores brightness and contrast. Another photo of the same scene passes the first step; only
-a copy passes the second nearly everywhere.
+Two steps. First a transform that carries one picture into the other: from keypoints (affine by
+RANSAC: Fischler & Bolles, 1981), mirrored too, and for pictures with little texture the eight ways
+to lay whole frames on each other. Then the pictures are laid on each other and compared place by
+place by the structure term of SSIM (Wang et al., 2004, eq. 10), which ignores brightness and
+contrast. Another photo of the same scene passes the first step; only a copy passes the second
+nearly everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from likeness.types import RgbImage
+from search.duplicates.keypoints import FEWEST, detect, matched
 
 _SIDE = 224
-_KEYPOINTS = 260
 _PLAIN_SIDE = 32
-_RATIO = 0.86
 _RANSAC_PX = 4.0
-_MIN_INLIERS = 6
 _WINDOW = 9
 _FLAT = 16.0
 """Variance below which a place has no structure of its own: about that of JPEG noise."""
@@ -95,14 +93,29 @@ def sketch(pixels: RgbImage) -> Sketch:
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     elif min(grey.shape) < 8:
         grey = cv2.resize(grey, (max(8, grey.shape[1]), max(8, grey.shape[0])))
-    points, descriptors = _keypoints(grey)
+    points, descriptors = detect(grey)
     return Sketch(np.asarray(grey, np.uint8), points, descriptors, _plain(grey))
 
 
-def compare(first: Sketch, second: Sketch) -> Evidence | None:
-    """How second lies on first, by the best transform that is found; None when there is none."""
+def _matched(
+    first: Sketch, second: Sketch, mirrored: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    return matched(first.descriptors, second.descriptors, mirrored=mirrored)
+
+
+Match: TypeAlias = Callable[
+    [Sketch, Sketch, bool], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+]
+"""Rows of the points of both that belong together; True: the second picture turned over."""
+
+
+def compare(first: Sketch, second: Sketch, *, match: Match = _matched) -> Evidence | None:
+    """How second lies on first, by the best transform that is found; None when there is none.
+
+    match: of keypoints; another one is for measuring this one.
+    """
     best: Evidence | None = None
-    for transform, inliers in _transforms(first, second):
+    for transform, inliers in _transforms(first, second, match):
         found = _agreement(first, second, transform, inliers)
         if found is not None and (best is None or found.score > best.score):
             best = found
@@ -111,29 +124,12 @@ def compare(first: Sketch, second: Sketch) -> Evidence | None:
     return best
 
 
-def _keypoints(
-    grey: npt.NDArray[Any],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    # OpenCV's stubs do not name what its modules add at import.
-    detector = vars(cv2)["SIFT_create"](nfeatures=_KEYPOINTS, contrastThreshold=0.02)
-    found, raw = detector.detectAndCompute(grey, None)
-    if raw is None or not len(found):
-        return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
-    points = np.array([point.pt for point in found], dtype=np.float32)
-    norm = np.maximum(raw.sum(axis=1, keepdims=True), 1e-6)
-    return points, np.sqrt(raw / norm).astype(np.float32)
-
-
 def _plain(grey: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     small = cv2.resize(grey, (_PLAIN_SIDE, _PLAIN_SIDE), interpolation=cv2.INTER_AREA)
     centred = small.astype(np.float32) - float(small.mean())
     norm = float(np.linalg.norm(centred))
     return centred / norm if norm > _PLAIN_SIDE else np.zeros_like(centred)
 
-
-# A SIFT descriptor is 4 rows × 4 columns × 8 directions about the keypoint's own direction:
-# turning the picture over reverses the rows and the sense of the directions.
-_MIRROR = np.arange(128).reshape(4, 4, 8)[::-1][:, :, (-np.arange(8)) % 8].ravel()
 
 # Frame (x, y) in 0..1 to frame, for the eight ways to lay a rectangle on another.
 _LAYINGS: tuple[tuple[int, bool, Affine], ...] = tuple(
@@ -160,7 +156,7 @@ _LAYINGS: tuple[tuple[int, bool, Affine], ...] = tuple(
 )
 
 
-def _transforms(first: Sketch, second: Sketch) -> Iterator[tuple[Affine, int]]:
+def _transforms(first: Sketch, second: Sketch, match: Match) -> Iterator[tuple[Affine, int]]:
     """Candidates, frame of first to frame of second, with their inliers; the cheapest first."""
     if first.plain.any() and second.plain.any():
         laid = [float((_laid(second.plain, laying) * first.plain).sum()) for laying in _LAYINGS]
@@ -168,7 +164,7 @@ def _transforms(first: Sketch, second: Sketch) -> Iterator[tuple[Affine, int]]:
         if laid[best] >= _MIN_PLAIN_CORRELATION:
             yield _LAYINGS[best][2], 0
     for mirrored in (False, True):
-        estimated = _by_keypoints(first, second, mirrored=mirrored)
+        estimated = _by_keypoints(first, second, match, mirrored=mirrored)
         if estimated is not None:
             yield estimated
 
@@ -184,24 +180,15 @@ def _laid(plain: npt.NDArray[np.float32], laying: tuple[int, bool, Affine]) -> A
     )
 
 
-def _by_keypoints(first: Sketch, second: Sketch, *, mirrored: bool) -> tuple[Affine, int] | None:
-    if len(first.points) < _MIN_INLIERS or len(second.points) < _MIN_INLIERS:
+def _by_keypoints(
+    first: Sketch, second: Sketch, match: Match, *, mirrored: bool
+) -> tuple[Affine, int] | None:
+    if len(first.points) < FEWEST or len(second.points) < FEWEST:
         return None
-    theirs = second.descriptors[:, _MIRROR] if mirrored else second.descriptors
-    cosine = first.descriptors @ theirs.T
-    nearest = cosine.argmax(axis=1)
-    rows = np.arange(len(cosine))
-    best = cosine[rows, nearest]
-    back = cosine.argmax(axis=0)
-    cosine[rows, nearest] = -1.0
-    second_best = cosine.max(axis=1)
-    distance = np.sqrt(np.maximum(0.0, 2 - 2 * best))
-    good = (distance < _RATIO * np.sqrt(np.maximum(0.0, 2 - 2 * second_best))) & (
-        back[nearest] == rows
-    )
-    if int(good.sum()) < _MIN_INLIERS:
+    rows, others = match(first, second, mirrored)
+    if len(rows) < FEWEST:
         return None
-    here, there = first.points[good], second.points[nearest[good]]
+    here, there = first.points[rows], second.points[others]
     cv2.setRNGSeed(0)
     matrix, inlying = cv2.estimateAffine2D(
         here,
@@ -212,7 +199,7 @@ def _by_keypoints(first: Sketch, second: Sketch, *, mirrored: bool) -> tuple[Aff
         confidence=0.99,
         refineIters=10,
     )
-    if matrix is None or int(inlying.sum()) < _MIN_INLIERS or not _plausible(matrix, mirrored):
+    if matrix is None or int(inlying.sum()) < FEWEST or not _plausible(matrix, mirrored):
         return None
     return _to_frames(matrix, first.grey.shape, second.grey.shape), int(inlying.sum())
 

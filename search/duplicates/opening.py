@@ -69,6 +69,7 @@ def open_finder(
             side,
             loader,
             lambda: runtime.encoder_of(side.space),
+            device=runtime.index_device,
             note=note,
             advance=advance,
         )
