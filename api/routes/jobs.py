@@ -20,6 +20,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Id of a job.")]
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "end"]},
+        "data": {"type": "string", "description": "A Job, as JSON."},
+    },
+    "required": ["event", "data"],
+}
 _LOOK_S = 0.5
 _KEEP_ALIVE = 30
 """Looks between two signs of life, so that proxies keep the connection."""
@@ -51,7 +59,7 @@ def cancel_job(job_id: JobId, service: TheService) -> Job:
     "/{job_id}/events",
     summary="A job as it goes on",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
     dependencies=[MAY_READ],
 )
 async def job_events(job_id: JobId, service: TheService) -> StreamingResponse:

@@ -33,15 +33,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.MonkeyPatch.context() as patch,
         open_runtime(folder) as runtime,
         open_server(runtime) as url,
-        httpx.Client(base_url=f"{url}/v1/collections/default", timeout=60) as client,
+        httpx.Client(base_url=f"{url}/v1", timeout=60) as client,
     ):
         few = tuple(edit_named(name) for name in ("jpeg-q50", "mirror"))
         patch.setattr("search.duplicates.finder.CALIBRATION_EDITS", few)
         for path in ("duplicates", "clusters/runs", "clusters/survey", "map"):
-            job = client.post(path, json={}).raise_for_status().json()
+            job = client.post(f"/collections/default/{path}", json={}).raise_for_status().json()
             while job["finished_at"] is None:
                 time.sleep(0.1)
-                job = client.get(f"/v1/jobs/{job['id']}").raise_for_status().json()
+                job = client.get(f"/jobs/{job['id']}").raise_for_status().json()
         yield url
 
 
