@@ -14,7 +14,6 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import FileUnreachable, UrlsAreOff
-from api.thumbnails import ThumbnailCache, kept_side
 from indexer.pipeline import default_decode_workers
 from indexer.sources import SourceLimits, read_uri
 from indexer.sources.web import WebReader, is_url
@@ -22,6 +21,7 @@ from likeness.catalog.records import ImageRow
 from likeness.errors import ImageTooLarge, UnreadableSource
 from likeness.imaging.pool import DecodePool, PreparedImage
 from likeness.imaging.shrink import Shrink
+from likeness.imaging.thumbnail_cache import ThumbnailCache, kept_side
 from likeness.imaging.thumbnails import thumbnail
 from likeness.runtime import QUERY_MIN_SIDE, Runtime
 from likeness.types import RgbImage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -110,7 +110,7 @@ Reference: TypeAlias = Wanted | Unchanged | Lacking | Ended
 class Piece:
     """A piece of queued work: images by reference, and how what becomes of them is stored."""
 
-    items: Sequence[Wanted | Unchanged | Lacking]
+    items: Iterable[Wanted | Unchanged | Lacking]
     end: Ended
 
 

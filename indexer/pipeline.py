@@ -19,8 +19,20 @@ from typing import Self
 from indexer.admission import Gate
 from indexer.embed import embed
 from indexer.flow import Prefetch, look_ahead
-from indexer.items import Decoded, Failure, Loaded, Prepared, Routed, Unchanged, Wanted
-from indexer.load import InFlight, Router, load
+from indexer.items import (
+    Decoded,
+    Ended,
+    Failure,
+    Lacking,
+    Loaded,
+    Piece,
+    Prepared,
+    Reference,
+    Routed,
+    Unchanged,
+    Wanted,
+)
+from indexer.load import InFlight, Readable, Router, load, load_lacking, load_now
 from indexer.plan import SeenUris, plan, sweep
 from indexer.progress import Progress
 from indexer.sources import Source
@@ -73,9 +85,11 @@ class Pipeline:
         stop: threading.Event,
     ) -> None:
         self._catalog = catalog
+        """workshop: one that is warm already, and stays the caller's."""
         self._collection_id = collection_id
         self._load_encoders = encoders
         self._options = options
+        self._workshop = workshop
         self._progress = progress
         self._stop = stop
         self._in_flight = InFlight()
@@ -108,6 +122,23 @@ class Pipeline:
         return not self._stop.is_set()
 
     def _routed(
+    def run_pieces(self, pieces: Iterable[Piece], source: Readable) -> None:
+        """Index images by reference, a transaction per piece; as `run`, without scan and sweep.
+
+        The next piece is asked for, read and decoded while the one before it is embedded.
+        source: reads them all and says which URIs are still there.
+        """
+        router = Router(
+            self._catalog,
+            self._collection_id,
+            in_flight=self._in_flight,
+            exists=source.exists,
+            restore=self._options.restore,
+        )
+        with ThreadPoolExecutor(_READERS, "read") as readers:
+            loaded = _loaded(_references(pieces), source, readers, load_now)
+            self._settle(router.route(loaded), pieces_only=True)
+
         self, sources: Sequence[Source], seen: SeenUris, readers: ThreadPoolExecutor
     ) -> Iterator[Routed]:
         router = Router(
@@ -130,7 +161,9 @@ class Pipeline:
             yield from router.route(_loaded(wanted, source, readers))
         self._progress.scan_done = True
 
-    def _settle(self, routed: Iterable[Routed], *, gate: Gate | None = None) -> None:
+    def _settle(
+        self, routed: Iterable[Routed], *, pieces_only: bool = False, gate: Gate | None = None
+    ) -> None:
         writer = BatchWriter(
             self._catalog,
             self._collection_id,
@@ -140,7 +173,9 @@ class Pipeline:
             interval_s=self._options.commit_interval_s,
         )
         with ExitStack() as opened:
-            workshop = opened.enter_context(_Workshop(self._load_encoders, self._options))
+            workshop = self._workshop or opened.enter_context(
+                Workshop(self._load_encoders, self._options)
+            )
             entering = _decoded(routed, workshop)
             if gate is not None:
                 entering = gate.admitted(entering)
@@ -150,8 +185,10 @@ class Pipeline:
                 for group in opened.enter_context(Prefetch(groups, 2, "embed")):
                     writer.add(group)
             finally:
-                # What is embedded is worth keeping, also when a later stage failed.
-                writer.flush()
+                # What is embedded is worth keeping, also when a later stage failed; but a piece is
+                # stored whole or not at all.
+                if not pieces_only:
+                    writer.flush()
 
     def _until_stopped(self, items: Iterable[Loaded | Failure]) -> Iterator[Loaded | Failure]:
         for item in items:
@@ -160,8 +197,8 @@ class Pipeline:
             yield item
 
 
-class _Workshop:
-    """Encoders and decoder processes, started when the first image needs them."""
+class Workshop:
+    """Encoders and decoder processes, started when the first image needs them; to be entered."""
 
     def __init__(
         self, load_encoders: Callable[[], Mapping[int, Encoder]], options: PipelineOptions
@@ -204,7 +241,7 @@ class _Workshop:
         )
 
 
-def _decoded(routed: Iterable[Routed], workshop: _Workshop) -> Iterator[Decoded]:
+def _decoded(routed: Iterable[Routed], workshop: Workshop) -> Iterator[Decoded]:
     def submit(item: Routed) -> Future[PreparedImage] | None:
         if isinstance(item, Loaded):
             return workshop.pool.submit(item.data, item.source.path)
@@ -227,24 +264,45 @@ def _decoded(routed: Iterable[Routed], workshop: _Workshop) -> Iterator[Decoded]
 
 
 def default_decode_workers() -> int:
+def _references(pieces: Iterable[Piece]) -> Iterator[Reference]:
+    for piece in pieces:
+        yield from piece.items
+        yield piece.end
+
+
     """One decoder per core that this process may use."""
     return max(1, len(os.sched_getaffinity(0)))
 
 
 def _loaded(
-    wanted: Iterable[Wanted | Unchanged], source: Source, readers: ThreadPoolExecutor
-) -> Iterator[Loaded | Failure | Unchanged]:
-    def submit(item: Wanted | Unchanged) -> Future[Loaded | Failure] | Unchanged:
-        return item if isinstance(item, Unchanged) else readers.submit(load, item, source)
+    references: Iterable[Reference],
+    source: Readable,
+    readers: ThreadPoolExecutor,
+    load: Callable[[Wanted, Readable], Loaded | Failure] = load,
+) -> Iterator[Loaded | Failure | Unchanged | Ended]:
+    def submit(item: Reference) -> Future[Loaded | Failure] | Unchanged | Ended:
+        match item:
+            case Wanted():
+                return readers.submit(load, item, source)
+            case Lacking():
+                return readers.submit(load_lacking, item, source)
+            case _:
+                return item
 
     for _, outcome in look_ahead(
-        wanted, submit, limit=64, weight=_declared_bytes, weight_limit=_BYTES_AHEAD
+        references, submit, limit=64, weight=_declared_bytes, weight_limit=_BYTES_AHEAD
     ):
         yield outcome.result() if isinstance(outcome, Future) else outcome
 
 
-def _declared_bytes(item: Wanted | Unchanged) -> int:
-    return item.item.size or 0 if isinstance(item, Wanted) else 0
+def _declared_bytes(item: Reference) -> int:
+    match item:
+        case Wanted():
+            return item.item.size or 0
+        case Lacking():
+            return item.image.size or 0
+        case _:
+            return 0
 
 
 def _held_bytes(item: Routed) -> int:

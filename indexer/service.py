@@ -13,7 +13,7 @@ from indexer.compaction import Compactor
 from indexer.items import Failure, Filling, Loaded
 from indexer.load import filling, with_hash
 from indexer.migration import Agreement, agreement, switch
-from indexer.pipeline import Pipeline, PipelineOptions, default_decode_workers
+from indexer.pipeline import Pipeline, PipelineOptions, Workshop, default_decode_workers
 from indexer.progress import IndexReport, Progress
 from indexer.publish import Published, needs_publish, publish
 from indexer.sample_words import SAMPLE_WORDS
@@ -312,7 +312,21 @@ class Indexer:
         prune: bool = False,
     ) -> Pipeline:
         settings = self._runtime.settings
-        options = PipelineOptions(
+        options = self._options(retry_failed=retry_failed, restore=restore, prune=prune)
+        return Pipeline(
+            self._catalog,
+            collection.id,
+            encoders,
+            options,
+            progress=progress,
+            stop=stop,
+            workshop=workshop,
+        )
+
+    def _options(
+        self, *, retry_failed: bool = False, restore: bool = False, prune: bool = False
+    ) -> PipelineOptions:
+        return PipelineOptions(
             decode_workers=settings.decode_workers or default_decode_workers(),
             batch_size=settings.batch_size,
             limits=self._runtime.limits,
@@ -321,9 +335,6 @@ class Indexer:
             retry_failed=retry_failed,
             restore=restore,
             prune=prune,
-        )
-        return Pipeline(
-            self._catalog, collection.id, encoders, options, progress=progress, stop=stop
         )
 
     def _fill(

@@ -133,4 +133,4 @@ class UploadIndexer(Indexer):
         """
         request = IndexRequest(collection=collection, restore=True, retry_failed=True)
         source = UploadSource(uploads, self._source_limits())
-        return self._index(request, [source], progress, stop)
+        return self._index(request, [source], progress, stop, None)

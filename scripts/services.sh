@@ -10,3 +10,7 @@ has_postgresql() {
 }
 
 has_postgresql || step "install PostgreSQL, which the catalog's tests start" apt_install postgresql
+have redis-server || step "install Redis, which the workers' tests start" apt_install redis-server
+have chromium || have chromium-browser ||
+  step "install Chromium, in which the page is tested" apt_install chromium
+have npm || step "install npm, which fetches the accessibility checker" apt_install npm

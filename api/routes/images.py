@@ -13,10 +13,10 @@ from api.access import MAY_READ, MAY_WRITE
 from api.schemas.basics import CollectionPath, Id, ImageIdPath, WhereQuery
 from api.schemas.images import Image, ImagePage, TagChange, image_document
 from api.service import TheService
-from api.thumbnails import SIDES, kept_side
 from likeness.catalog.records import REMOVED, ImageRow
 from likeness.catalog.where import parse_where
 from likeness.imaging.sniff import sniff
+from likeness.imaging.thumbnail_cache import SIDES, kept_side
 from likeness.imaging.thumbnails import MEDIA_TYPE
 from likeness.types import ImageState
 

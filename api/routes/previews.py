@@ -14,7 +14,7 @@ from api.errors import BadRequest
 from api.questions import content_kind
 from api.schemas.basics import Asked
 from api.service import Service, TheService
-from api.thumbnails import SIDES
+from likeness.imaging.thumbnail_cache import SIDES
 from likeness.imaging.thumbnails import MEDIA_TYPE, thumbnail
 
 router = APIRouter(prefix="/v1/preview", tags=["search"])

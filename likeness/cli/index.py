@@ -14,9 +14,11 @@ from indexer.progress import IndexReport, Progress
 from indexer.service import Indexer, IndexRequest
 from indexer.sources import SourceLimits, UriReader
 from likeness.catalog.records import Collection
+from likeness.cli.jobs import job_document
 from likeness.cli.options import collection_option, json_option
 from likeness.cli.output import duration_text, emit_json, note
 from likeness.cli.progress import shown, stopped_by_ctrl_c
+from likeness.cli.queued import follow, report_of
 from likeness.runtime import Runtime
 from likeness.settings import Settings
 from search.duplicates.same_pixels import SamePixels, open_same_pixels
@@ -48,6 +50,9 @@ _LISTED = 10
     type=click.Choice([SAME_BYTES, SamePixels.relation]),
     help="Leave new images out that are the same as one of the collection, and list them.",
 )
+@click.option("--queue", is_flag=True, help="Let workers do it (`likeness worker`).")
+@click.option("--detach", is_flag=True, help="With --queue: print the job, do not wait for it.")
+@click.option("--rescan", is_flag=True, help="With --queue: repeated as LIKENESS_RESCAN_S says.")
 @collection_option
 @json_option
 @click.pass_obj
@@ -66,6 +71,9 @@ def index(
     restore: bool,
     prune: bool,
     skip_duplicates: str | None,
+    queue: bool,
+    detach: bool,
+    rescan: bool,
     collection: str,
     as_json: bool,
 ) -> int:
@@ -89,6 +97,12 @@ def index(
         restore=restore,
         prune=prune,
     )
+    if (detach or rescan) and not queue:
+        raise click.UsageError("--detach and --rescan go with --queue")
+    if queue:
+        if skip_duplicates:
+            raise click.UsageError("--skip-duplicates and --queue cannot be combined")
+        return _queue(settings, request, detach=detach, rescan=rescan, as_json=as_json)
     progress, stop = Progress(), threading.Event()
     with (
         Runtime(settings) as runtime,
@@ -97,6 +111,29 @@ def index(
         shown(progress),
     ):
         report = Indexer(runtime).index(request, progress, stop, admission=admission)
+    return report_outcome(report, as_json=as_json)
+
+
+def _queue(
+    settings: Settings, request: IndexRequest, *, detach: bool, rescan: bool, as_json: bool
+) -> int:
+    """Leave the work to workers, and watch. Ctrl-C leaves the job to itself."""
+    from workers.queue import WorkQueue  # with Celery behind it: other commands start without
+
+    progress, stop = Progress(), threading.Event()
+    with Runtime(settings) as runtime, WorkQueue(settings, runtime.catalog) as work:
+        job = work.index(request, rescan=rescan)
+        if not detach:
+            note(f"job {job.id}: workers do it (Ctrl-C leaves it to them)")
+            with stopped_by_ctrl_c(stop), shown(progress):
+                job = follow(work.jobs, job.id, progress, stop)
+        if not job.state.final:
+            if as_json:
+                emit_json({"schema": "likeness.job/1", **job_document(job), "dead": []})
+            else:
+                click.echo(f"job {job.id} is {job.state.value}; `likeness jobs show {job.id}`")
+            return 0 if detach else 130
+        report = report_of(job, runtime.catalog, progress.seconds)
     return report_outcome(report, as_json=as_json)
 
 

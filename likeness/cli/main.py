@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("likeness.cli.migrate", "Change the encoder while the present one answers."),
     "eval": ("likeness.cli.eval", "Measure retrieval on images whose right answers are known."),
     "serve": ("likeness.cli.serve", "Serve the HTTP API and the web page."),
+    "worker": ("likeness.cli.worker", "Take queued work, when one machine is not enough."),
+    "jobs": ("likeness.cli.jobs", "Queued work: how far it is; cancel it, try it again."),
     "keys": ("likeness.cli.keys", "Make, list and revoke keys of the HTTP API."),
     "doctor": ("likeness.cli.doctor", "Check that everything is in order; say what to do if not."),
     "backup": ("likeness.cli.backup", "Copy everything that cannot be made again, while it works."),

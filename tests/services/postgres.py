@@ -11,6 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -43,16 +45,20 @@ def _unprivileged_user() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Runs in the child: the server ends when this test process does, even by SIGKILL."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class PostgresServer:
@@ -98,6 +104,32 @@ class PostgresServer:
         """Drops it although a test may have left connections open."""
         self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def restart(self) -> None:
+        """It went down as an operator takes it down, cutting connections, and is up again."""
+        self.stop()
+        self._start()
+
+    def stop(self) -> None:
+        """It is down; its data stays."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=60)
+            self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Until the block ends, it answers nothing and accepts nothing, like a host cut off."""
+        assert self._process is not None
+        stopped = [self._process.pid, *_children_of(self._process.pid)]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def _admin(self, statement: sql.Composed) -> None:
         with psycopg.connect(self._conninfo(), autocommit=True) as connection:
             connection.execute(statement)
@@ -113,7 +145,7 @@ class PostgresServer:
         )  # fmt: skip
 
     def _start(self) -> None:
-        self._port = _free_port()
+        self._port = self._port or free_port()
         careless = ["-F", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
         log = (self._folder / "log").open("wb")
         with log:
@@ -122,7 +154,7 @@ class PostgresServer:
                  "-h", "127.0.0.1", "-k", self._folder, "-c", "max_connections=60",
                  *([] if self._durable else careless)],
                 user=self._user, cwd=self._folder, stdout=log, stderr=log,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )  # fmt: skip
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:

@@ -242,6 +242,7 @@ def test_what_the_packages_import_is_what_pyproject_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     texts = [*project["dependencies"], *extras["cpu"], *extras["clusters"], *extras["milvus"]]
+    texts += extras["server"]
     asked = {_canonical(re.split(r"[^\w.-]", text)[0]) for text in texts}
     imported = _imported((*PACKAGES, "training"))
     assert imported - asked == set(), "imported, but not asked for"

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 
 from api.errors import TABLE, all_kinds, kind_of, problem_of
 from api.guard import BodyGuard
-from api.thumbnails import SIDES, ThumbnailCache, kept_side
+from likeness.imaging.thumbnail_cache import SIDES, ThumbnailCache, kept_side
 from likeness import errors
 from likeness.errors import CatalogError, CorruptImage, InputError, LikenessError, WhereError
 
