@@ -83,13 +83,14 @@ class Pipeline:
         *,
         progress: Progress,
         stop: threading.Event,
+        workshop: Workshop | None = None,
     ) -> None:
-        self._catalog = catalog
         """workshop: one that is warm already, and stays the caller's."""
+        self._catalog = catalog
         self._collection_id = collection_id
         self._load_encoders = encoders
-        self._options = options
         self._workshop = workshop
+        self._options = options
         self._progress = progress
         self._stop = stop
         self._in_flight = InFlight()
@@ -121,7 +122,6 @@ class Pipeline:
         self._settle(self._until_stopped(loaded))
         return not self._stop.is_set()
 
-    def _routed(
     def run_pieces(self, pieces: Iterable[Piece], source: Readable) -> None:
         """Index images by reference, a transaction per piece; as `run`, without scan and sweep.
 
@@ -139,6 +139,7 @@ class Pipeline:
             loaded = _loaded(_references(pieces), source, readers, load_now)
             self._settle(router.route(loaded), pieces_only=True)
 
+    def _routed(
         self, sources: Sequence[Source], seen: SeenUris, readers: ThreadPoolExecutor
     ) -> Iterator[Routed]:
         router = Router(
@@ -263,13 +264,13 @@ def _decoded(routed: Iterable[Routed], workshop: Workshop) -> Iterator[Decoded]:
             yield Prepared(item.source, image, item.filling)
 
 
-def default_decode_workers() -> int:
 def _references(pieces: Iterable[Piece]) -> Iterator[Reference]:
     for piece in pieces:
         yield from piece.items
         yield piece.end
 
 
+def default_decode_workers() -> int:
     """One decoder per core that this process may use."""
     return max(1, len(os.sched_getaffinity(0)))
 
