@@ -310,8 +310,8 @@ class Indexer:
         retry_failed: bool = False,
         restore: bool = False,
         prune: bool = False,
+        workshop: Workshop | None = None,
     ) -> Pipeline:
-        settings = self._runtime.settings
         options = self._options(retry_failed=retry_failed, restore=restore, prune=prune)
         return Pipeline(
             self._catalog,
@@ -326,6 +326,7 @@ class Indexer:
     def _options(
         self, *, retry_failed: bool = False, restore: bool = False, prune: bool = False
     ) -> PipelineOptions:
+        settings = self._runtime.settings
         return PipelineOptions(
             decode_workers=settings.decode_workers or default_decode_workers(),
             batch_size=settings.batch_size,
