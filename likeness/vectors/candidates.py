@@ -6,6 +6,7 @@ stored float16 vectors, nothing that was not allowed is in it, and k come back w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
@@ -18,7 +19,7 @@ from likeness.vectors.exact import ExactIndex
 from likeness.vectors.halfscan import Selection
 from likeness.vectors.idset import IdSet
 from likeness.vectors.index import Neighbours
-from likeness.vectors.scoring import best_first, exact_scores
+from likeness.vectors.scoring import best_first, exact_scores, scan_error
 from likeness.vectors.validate import check_queries
 
 _BATCH_CANDIDATES = 1 << 20
@@ -30,21 +31,35 @@ class Knobs:
     """How hard a compressed index looks; chosen by measuring, kept in the manifest.
 
     refine: candidates scored exactly for each answer that is asked for; least: but so many at any
-    rate. nprobe: cells visited when nothing is filtered.
+    rate. nprobe: cells visited when nothing is filtered; nprobe_tenth, nprobe_hundredth: when a
+    tenth or a hundredth is allowed, 0 where that was not measured.
     direct: up to so many allowed images, they are scanned exactly and the codes are left alone.
     """
 
     refine: int = 4
     least: int = 100
     nprobe: int = 1
+    nprobe_tenth: int = 0
+    nprobe_hundredth: int = 0
     direct: int = 4096
+
+    def probes(self, share: float) -> float:
+        """Cells to visit when this share is allowed: measured at 1, 1/10 and 1/100, and drawn on
+        as a straight line in logarithms between and beyond."""
+        first = self.nprobe
+        second = self.nprobe_tenth or 10 * first
+        third = self.nprobe_hundredth or 10 * second
+        decades = -math.log10(share)
+        if decades <= 1:
+            return float(first * (second / first) ** decades)
+        return float(second * (third / second) ** (decades - 1))
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Knobs:
-        return cls(**{name: int(values[name]) for name in cls.__slots__})
+        return cls(**{name: int(values[name]) for name in cls.__slots__ if name in values})
 
 
 class Proposer(Protocol):
@@ -64,7 +79,17 @@ class Proposer(Protocol):
     def candidates(
         self, queries: Embeddings, n: int, selection: Selection, nprobe: int
     ) -> npt.NDArray[np.int64]:
-        """Rows int64 [q, n] of the selection, in any order, padded with -1."""
+        """Rows int64 [q, n] of the selection, the most promising first, padded with -1."""
+        ...
+
+    def cells_until(
+        self, queries: Embeddings, rows: npt.NDArray[np.int64], vectors: StoredVectors
+    ) -> npt.NDArray[np.int64]:
+        """How many cells each query visits until it has been in that of each row: int64 [q, m].
+
+        rows: int64 [q, m], padded with -1; vectors: float16 [n, d], those indexed. Only asked of
+        one that has cells.
+        """
         ...
 
 
@@ -110,6 +135,26 @@ class CandidateIndex:
     def vectors(self, image_ids: ImageIds) -> tuple[ImageIds, StoredVectors]:
         return self._exact.vectors(image_ids)
 
+    def cells_until(self, queries: Embeddings, image_ids: ImageIds) -> npt.NDArray[np.int64]:
+        """How many cells each query visits until it has been in that of each image: int64 [q, m].
+
+        image_ids: int64 [q, m], padded with -1.
+        """
+        rows = np.where(image_ids < 0, -1, np.searchsorted(self._row_ids, image_ids))
+        return self._proposer.cells_until(queries, rows, self._vectors)
+
+    def proposed(self, queries: Embeddings, n: int, allowed: IdSet | None) -> ImageIds | None:
+        """The candidates as they are proposed, int64 [q, n], the most promising first, -1 behind.
+
+        None where so many cannot be asked for, or not under that filter.
+        """
+        selection = self._exact.select(allowed, None)
+        n = min(n, selection.count)
+        if self._better_exact(n - 1, selection):
+            return None
+        rows = self._proposer.candidates(queries, n, selection, self._nprobe(selection))
+        return np.where(rows < 0, -1, self._row_ids[rows])
+
     def search(
         self,
         queries: Embeddings,
@@ -137,11 +182,24 @@ class CandidateIndex:
                     alone = self._exact.search(query[None], k, allowed=allowed, removed=removed)
                     answer.ids[at], answer.scores[at] = alone.ids[0], alone.scores[0]
                     continue
-                exact = exact_scores(query, np.take(self._vectors, near, axis=0))
-                near_ids = self._row_ids[near]
-                best = best_first(exact, near_ids, k)
-                answer.ids[at], answer.scores[at] = near_ids[best], exact[best]
+                answer.ids[at], answer.scores[at] = self._best_of(query, near, k)
         return answer
+
+    def _best_of(
+        self, query: npt.NDArray[np.float32], near: npt.NDArray[np.int64], k: int
+    ) -> tuple[ImageIds, npt.NDArray[np.float32]]:
+        """ids and exact scores of the k best of these rows, k <= their number."""
+        rows = np.take(self._vectors, near, axis=0)
+        if len(near) > 2 * k:
+            # In float32 first: what is further below the k-th than rounding can blur is out.
+            rough = rows.astype(np.float32) @ query
+            bar = float(np.partition(rough, -k)[-k]) - 2 * scan_error(query)
+            kept = np.flatnonzero(rough >= bar)
+            near, rows = near[kept], rows[kept]
+        exact = exact_scores(query, rows)
+        ids = self._row_ids[near]
+        best = best_first(exact, ids, k)
+        return ids[best], exact[best]
 
     def _better_exact(self, fetched: int, selection: Selection) -> bool:
         """Whether comparing every allowed image is quicker than choosing among them, or must be."""
@@ -154,6 +212,8 @@ class CandidateIndex:
         )
 
     def _nprobe(self, selection: Selection) -> int:
-        """A filter thins the cells out, so more of them are visited, in proportion."""
-        visited = -(-self.knobs.nprobe * selection.total // selection.count)
-        return min(self.cells, visited)
+        """A filter thins the cells out, so more of them are visited."""
+        if selection.everything or self.cells == 1:
+            return min(self.cells, self.knobs.nprobe)
+        probes = self.knobs.probes(selection.count / selection.total)
+        return max(1, min(self.cells, math.ceil(probes)))

@@ -171,8 +171,8 @@ class MilvusKind:
 
 
 def _cells(n: int) -> int:
-    """About the square root of n, a power of two: cells of some thousand images."""
-    return min(_MOST_CELLS, 1 << round(math.log2(max(16.0, math.sqrt(n)))))
+    """About twice the square root of n, a power of two: cells of some hundred images."""
+    return min(_MOST_CELLS, 1 << round(math.log2(max(16.0, 2 * math.sqrt(n)))))
 
 
 KINDS: Mapping[str, Kind] = {

@@ -8,15 +8,16 @@ alone can be much worse for them (Chen et al. 2024, RoarGraph). The truth is the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from likeness.types import Embeddings
+from likeness.types import Embeddings, ImageIds, StoredVectors
 from likeness.vectors.candidates import CandidateIndex, Knobs
 from likeness.vectors.idset import IdSet
 from likeness.vectors.index import NO_ID, Neighbours, VectorIndex
+from likeness.vectors.truth import nearest_under
 
 TARGET = 0.98
 """Of recall@10 and recall@100, for each kind of query and each filter."""
@@ -28,10 +29,12 @@ FILTERS: Mapping[str, float] = {"all": 1.0, "filter_10%": 0.1, "filter_1%": 0.01
 _DIRECT_COUNTS = tuple(1 << power for power in range(9, 20))
 _TRIALS = 4
 
-_LEAST = (100, 200, 400, 800, 1600)
-_REFINE = (2, 4, 8, 16, 32)
-"""Candidates to try, at least and for each neighbour asked for. Fewer than the first are not worth
-their saving: queries unlike the sample need more than it does."""
+_FEWEST, _MOST = 100, 3200
+"""Candidates, at least and at most. Fewer are not worth their saving: queries unlike the sample
+need more than it does."""
+
+_STEPS = 4
+"""How often effort is raised by half when what was worked out falls short of the target."""
 
 Report = dict[str, dict[str, dict[str, float]]]
 
@@ -40,7 +43,7 @@ TextQueries = Callable[[], Embeddings]
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """Queries of one kind under one filter, and their true answers."""
 
     kind: str
@@ -55,10 +58,15 @@ class Examination:
     """The questions that an index over some images is asked; their truth is found once."""
 
     def __init__(
-        self, exact: VectorIndex, text_queries: TextQueries | None = None, sample: int = SAMPLE
+        self,
+        ids: ImageIds,
+        vectors: StoredVectors,
+        text_queries: TextQueries | None = None,
+        sample: int = SAMPLE,
     ) -> None:
-        """exact: over the same images as the index that will be asked."""
-        self._questions = list(_questions(exact, text_queries, sample))
+        """ids: int64 [n], ascending; vectors: float16 [n, d]; those of the index to be asked."""
+        self.ids, self.vectors = ids, vectors
+        self.questions = _questions(ids, vectors, text_queries, sample)
 
     def ask(self, index: VectorIndex, depths: Sequence[int] = DEPTHS) -> Report:
         """recall by kind of query (`image`, `text`), filter, and depth (`@10`, `@100`).
@@ -66,7 +74,7 @@ class Examination:
         Each depth is asked for by itself, because an index looks harder for more neighbours.
         """
         report: Report = {}
-        for question in self._questions:
+        for question in self.questions:
             known = question.truth.ids.shape[1]
             for k in depths:
                 depth = min(k, known)
@@ -79,7 +87,7 @@ class Examination:
     @property
     def asked(self) -> dict[str, int]:
         """How many queries of each kind."""
-        return {question.kind: len(question.queries) for question in self._questions}
+        return {question.kind: len(question.queries) for question in self.questions}
 
 
 def worst(report: Mapping[str, Mapping[str, Mapping[str, float]]]) -> float:
@@ -98,30 +106,76 @@ def worst(report: Mapping[str, Mapping[str, Mapping[str, float]]]) -> float:
 def tune(
     index: CandidateIndex, examination: Examination, target: float = TARGET
 ) -> tuple[Knobs, Report]:
-    """The least effort that reaches the target, else the most there is; with what it reaches.
+    """The least effort that reaches the target, else the most that is worth it; what it reaches.
 
-    First the cells to visit, with candidates in plenty; then how many candidates ten neighbours
-    need, then how many for each of a hundred. The codes are examined alone: what is compared
-    directly can only be better.
+    Worked out from where the true neighbours stand: in which of the cells that a query would visit
+    one after the other, and at which place among the candidates. Half of what may be missed is
+    granted to either. Then examined; the codes alone, since what is compared directly is found.
     """
-    index = index.with_knobs(replace(index.knobs, direct=0))
-    nprobe = max(1, index.cells // 128)
-    while True:
-        most = replace(index.knobs, nprobe=nprobe, least=_LEAST[-1], refine=_REFINE[-1])
-        if nprobe >= index.cells or worst(examination.ask(index.with_knobs(most))) >= target:
+    goal = 1 - (1 - target) / 2
+    knobs = replace(index.knobs, direct=0)
+    if index.cells > 1:
+        knobs = replace(knobs, **_probes(index, examination, goal))
+    knobs = replace(knobs, **_candidates(index.with_knobs(knobs), examination, goal))
+    for step in range(_STEPS + 1):
+        report = examination.ask(index.with_knobs(knobs))
+        if worst(report) >= target or step == _STEPS:
             break
-        nprobe = min(index.cells, 2 * nprobe)
-    knobs = replace(most, refine=_REFINE[0])
-    for least in _LEAST:
-        knobs = replace(knobs, least=least)
-        if worst(examination.ask(index.with_knobs(knobs), DEPTHS[:1])) >= target:
-            break
-    for refine in _REFINE:
-        knobs = replace(knobs, refine=refine)
-        if worst(examination.ask(index.with_knobs(knobs), DEPTHS[1:])) >= target:
-            break
-    knobs = replace(knobs, direct=direct_limit(index.with_knobs(knobs)))
-    return knobs, examination.ask(index.with_knobs(knobs))
+        knobs = _harder(knobs, index.cells)
+    return replace(knobs, direct=direct_limit(index.with_knobs(knobs))), report
+
+
+def _probes(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:
+    """Cells to visit for each filter, so that the goal's share of the nearest lies in them."""
+    needed = dict.fromkeys(FILTERS, 1)
+    for question in examination.questions:
+        until = index.cells_until(question.queries, question.truth.ids)
+        for depth in DEPTHS:
+            counted = np.sort(until[:, :depth][question.truth.ids[:, :depth] != NO_ID])
+            most = int(counted[min(len(counted) - 1, int(goal * len(counted)))])
+            needed[question.name] = max(needed[question.name], most)
+    first, second, third = np.maximum.accumulate([needed[name] for name in FILTERS]).tolist()
+    return {"nprobe": first, "nprobe_tenth": second, "nprobe_hundredth": third}
+
+
+def _candidates(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:
+    """Candidates to score, so that the goal's share of the nearest is among them."""
+    needed = dict.fromkeys(DEPTHS, _FEWEST)
+    for question in examination.questions:
+        proposed = index.proposed(question.queries, _MOST, question.allowed)
+        if proposed is None:
+            continue
+        for depth in DEPTHS:
+            places = _places(proposed, question.truth.ids[:, :depth])
+            if len(places):
+                # Of those that were proposed at all: the others are in cells that are not visited.
+                at = np.sort(places)[min(len(places) - 1, int(goal * len(places)))]
+                needed[depth] = max(needed[depth], int(at) + 2)  # the query's own image is one
+    least, many = needed[DEPTHS[0]], needed[DEPTHS[1]]
+    return {"least": least, "refine": max(1, -(-many // DEPTHS[1]))}
+
+
+def _places(proposed: ImageIds, truth: ImageIds) -> np.ndarray:
+    """Where the true neighbours stand among the ids proposed: int64, of those that do."""
+    found = []
+    for row, real in zip(proposed, truth, strict=True):
+        _, places, _ = np.intersect1d(row, real[real != NO_ID], return_indices=True)
+        found.append(places)
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def _harder(knobs: Knobs, cells: int) -> Knobs:
+    def more(value: int, most: int) -> int:
+        return min(most, value + max(1, value // 2))
+
+    return replace(
+        knobs,
+        refine=more(knobs.refine, _MOST // DEPTHS[1]),
+        least=more(knobs.least, _MOST),
+        nprobe=more(knobs.nprobe, cells),
+        nprobe_tenth=more(knobs.nprobe_tenth, cells),
+        nprobe_hundredth=more(knobs.nprobe_hundredth, cells),
+    )
 
 
 def direct_limit(index: CandidateIndex) -> int:
@@ -153,30 +207,34 @@ def _least_seconds(index: VectorIndex, query: Embeddings, allowed: IdSet) -> flo
 
 
 def _questions(
-    exact: VectorIndex, text_queries: TextQueries | None, sample: int
-) -> Iterator[_Question]:
+    ids: ImageIds, vectors: StoredVectors, text_queries: TextQueries | None, sample: int
+) -> list[Question]:
     random = np.random.default_rng(0)
-    ids = exact.ids
     if len(ids) < 2:
-        return
-    own = np.sort(random.choice(ids, min(sample, len(ids)), replace=False))
+        return []
+    rows = np.sort(random.choice(len(ids), min(sample, len(ids)), replace=False))
     kinds: list[tuple[str, Embeddings, np.ndarray | None]] = [
-        ("image", exact.vectors(own)[1].astype(np.float32), own)
+        ("image", np.take(vectors, rows, axis=0).astype(np.float32), ids[rows])
     ]
     if text_queries is not None:
         kinds.append(("text", text_queries()[:sample], None))
-    filters = {
-        name: None if share == 1.0 else IdSet(ids[random.random(len(ids)) < share])
-        for name, share in FILTERS.items()
-    }
-    for kind, queries, known in kinds:
-        for name, allowed in filters.items():
-            count = exact.matched(allowed=allowed)
-            depth = min(max(DEPTHS), count - 1)
-            if depth > 0 and len(queries):
-                found = exact.search(queries, depth + 1, allowed=allowed)
-                truth = _without(found, known, depth)
-                yield _Question(kind, name, queries, known, allowed, truth)
+    masks = [
+        None if share == 1.0 else random.random(len(ids)) < share for share in FILTERS.values()
+    ]
+    allowed = [None if mask is None else IdSet(ids[mask]) for mask in masks]
+    queries = np.concatenate([asked for _, asked, _ in kinds])
+    answers = nearest_under(ids, vectors, queries, max(DEPTHS) + 1, masks)
+    questions = []
+    start = 0
+    for kind, asked, own in kinds:
+        part = slice(start, start + len(asked))
+        start = part.stop
+        for name, chosen, found in zip(FILTERS, allowed, answers, strict=True):
+            depth = min(max(DEPTHS), (len(ids) if chosen is None else len(chosen)) - 1)
+            if depth > 0 and len(asked):
+                truth = _without(Neighbours(found.ids[part], found.scores[part]), own, depth)
+                questions.append(Question(kind, name, asked, own, chosen, truth))
+    return questions
 
 
 def _without(found: Neighbours, own: np.ndarray | None, depth: int) -> Neighbours:

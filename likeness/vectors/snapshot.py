@@ -276,7 +276,7 @@ def _build(
         if not isinstance(index, CandidateIndex):
             return _Built(kind, options, {"exact": True})
         if examination is None:
-            examination = Examination(index.exact, text_queries)
+            examination = Examination(ids, vectors, text_queries)
         knobs, report = tune(index, examination, budget.recall)
         recall = {"target": budget.recall, "queries": examination.asked, "found": report}
         if worst(report) >= budget.recall or chosen.fallback is None:

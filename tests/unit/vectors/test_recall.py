@@ -50,7 +50,7 @@ def careless(lost_share: float) -> CandidateIndex:
 
 
 def test_an_index_that_loses_a_tenth_is_found_to_lose_a_tenth() -> None:
-    report = Examination(ExactIndex(IDS, ROWS), sample=100).ask(careless(0.1))
+    report = Examination(IDS, ROWS, sample=100).ask(careless(0.1))
     assert set(report) == {"image"}
     assert set(report["image"]) == {"all", "filter_10%", "filter_1%"}
     assert report["image"]["all"]["@10"] == pytest.approx(0.9, abs=0.03)
@@ -59,7 +59,7 @@ def test_an_index_that_loses_a_tenth_is_found_to_lose_a_tenth() -> None:
 
 def test_words_are_examined_beside_images_when_there_are_any() -> None:
     words = as_queries(unit_vectors(7, DIM, 3))
-    examination = Examination(ExactIndex(IDS, ROWS), lambda: words, sample=50)
+    examination = Examination(IDS, ROWS, lambda: words, sample=50)
     assert examination.asked == {"image": 50, "text": 7}
     assert worst(examination.ask(careless(0.0))) == 1.0
     assert set(examination.ask(careless(0.3))) == {"image", "text"}
@@ -67,8 +67,7 @@ def test_words_are_examined_beside_images_when_there_are_any() -> None:
 
 def test_the_image_asked_with_does_not_count_as_found() -> None:
     """With every row lost but the query's own, nothing is found."""
-    index = careless(0.0)
-    examination = Examination(index.exact, sample=20)
+    examination = Examination(IDS, ROWS, sample=20)
     alone = CandidateIndex(IDS, ROWS, Careless(0.999), Knobs(refine=1, least=10, direct=0))
     assert examination.ask(alone)["image"]["all"]["@10"] < 0.1
 
@@ -77,7 +76,7 @@ def test_tuning_stops_at_the_least_effort_that_reaches_the_target(tmp_path: Path
     manifest = written(tmp_path / "s", "ivf")
     index = open_snapshot(tmp_path / "s").index
     assert isinstance(index, CandidateIndex)
-    examination = Examination(index.exact)
+    examination = Examination(IDS, ROWS)
     easy, _ = tune(index, examination, target=0.5)
     hard, reached = tune(index, examination, target=0.98)
     assert easy.nprobe <= hard.nprobe
@@ -96,6 +95,34 @@ def test_few_allowed_images_are_compared_directly_as_far_as_that_was_quicker() -
 
     slow = CandidateIndex(IDS, ROWS, Slow(0.0), Knobs(refine=1, least=10, direct=0))
     assert direct_limit(slow) == 2048  # the largest that was tried: 4096 are more than there are
+
+
+def test_cells_are_visited_until_the_true_neighbours_lie_in_them(tmp_path: Path) -> None:
+    """As many as `cells_until` says are enough for each neighbour, and one fewer is not."""
+    written(tmp_path / "s", "ivf")
+    index = open_snapshot(tmp_path / "s").index
+    assert isinstance(index, CandidateIndex)
+    queries = as_queries(unit_vectors(5, DIM, 9))
+    truth = index.exact.search(queries, 10).ids
+    until = index.cells_until(queries, np.concatenate([truth, np.full((5, 1), -1)], axis=1))
+    assert (until[:, 10] == 0).all()
+    assert until[:, :10].min() >= 1
+    for at, query in enumerate(queries):
+        for image_id, cells in zip(truth[at], until[at], strict=False):
+            for nprobe, expected in ((int(cells), True), (int(cells) - 1, False)):
+                if nprobe:
+                    visited = index.with_knobs(Knobs(nprobe=nprobe, direct=0))
+                    proposed = visited.proposed(query[None], len(IDS), None)
+                    assert proposed is not None
+                    assert (image_id in proposed) is expected
+
+
+def test_cells_grow_along_a_line_through_what_was_measured() -> None:
+    knobs = Knobs(nprobe=4, nprobe_tenth=16, nprobe_hundredth=32)
+    measured = {1.0: 4.0, 0.1: 16.0, 0.01: 32.0, 0.001: 64.0, 0.1**0.5: 8.0}
+    for share, probes in measured.items():
+        assert knobs.probes(share) == pytest.approx(probes)
+    assert Knobs(nprobe=3).probes(0.001) == pytest.approx(3000)  # nothing was measured
 
 
 def written(target: Path, kind: str, budget: Budget | None = None) -> Manifest:
