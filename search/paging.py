@@ -138,6 +138,7 @@ class Pager:
                     start + request.k + 1,
                     deepen,
                     lambda: self._context_of(request),
+                    self._clock,
                 )
             begin = start if cursor is None else _place_after(cursor, answer)
             end = begin + request.k

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from likeness.errors import QueryError
 from likeness.types import ImageIds
 from likeness.vectors.scoring import exact_scores
+from search.clock import Clock
 from search.fusion import evidence_fusion, reciprocal_rank_fusion
 from search.request import SearchRequest
 from search.rerank.interface import Context, Vectors, shortlist
@@ -71,11 +72,13 @@ def order(
     needed: int,
     deepen: Callable[[int], Sequence[Part]],
     context: Callable[[], Context],
+    clock: Clock,
 ) -> Order:
     """At least `needed` images in the order asked for, or all that there are.
 
     parts: one per space, the leading one first. deepen: the parts with that many candidates.
     context: what re-rankers may use, asked for only when there is one.
+    clock: each re-ranker is a stage of its own, `rerank:NAME`.
     Raises QueryError when max_false cannot be honoured.
     """
     answer = (
@@ -89,7 +92,7 @@ def order(
             )
         answer = answer.only(answer.chances <= request.max_false)
     if request.rerank and len(answer):
-        answer = _reranked(request, answer, parts[0], context())
+        answer = _reranked(request, answer, parts[0], context(), clock)
     return answer
 
 
@@ -199,7 +202,9 @@ def _joint_chance(
     return joint
 
 
-def _reranked(request: SearchRequest, answer: Order, lead: Part, context: Context) -> Order:
+def _reranked(
+    request: SearchRequest, answer: Order, lead: Part, context: Context, clock: Clock
+) -> Order:
     """The first candidates in a better order, the others after them as they were."""
     head = answer.ids[: request.candidates]
     held, vectors = lead.view.vectors(head)
@@ -209,7 +214,10 @@ def _reranked(request: SearchRequest, answer: Order, lead: Part, context: Contex
         place = {image_id: at for at, image_id in enumerate(answer.ids.tolist())}
         fused = answer.ranked_by[[place[image_id] for image_id in given.ids.tolist()]]
         given = given.ordered_by(fused)
-    result = rerank(given, request.rerank, context)
+    result = given
+    for name in request.rerank:
+        with clock.stage(f"rerank:{name}"):
+            result = rerank(result, (name,), context)
     place = {image_id: at for at, image_id in enumerate(answer.ids.tolist())}
     first = np.array([place[image_id] for image_id in result.ids.tolist()], dtype=np.int64)
     rest = np.setdiff1d(np.arange(len(answer)), first)

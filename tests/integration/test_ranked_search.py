@@ -244,6 +244,7 @@ def test_rerankers_reorder_the_best_and_leave_the_rest_behind_them(shelf: Shelf)
     assert found[:40] != plain[:40]
     assert found[40:] == plain[40:]
     assert answer.rerank == ("kreciprocal",)
+    assert answer.timings_ms["rerank:kreciprocal"] > 0
     by = [hit.ranked_by for hit in answer.hits]
     assert by[:40] == sorted(by[:40], reverse=True)
     assert by[40:] == [None] * (COUNT - 40)

@@ -41,11 +41,13 @@ def test_the_migrations_are_in_the_wheel(wheel_names: set[str]) -> None:
             assert str(path.relative_to(ROOT)) in wheel_names
 
 
-def test_everything_beside_the_modules_of_the_core_is_in_the_wheel(wheel_names: set[str]) -> None:
+def test_everything_beside_the_modules_of_the_core_and_the_page_is_in_the_wheel(
+    wheel_names: set[str],
+) -> None:
     listed = subprocess.run(
-        ["git", "ls-files", "likeness"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "likeness", "api"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    assert "likeness/py.typed" in wheel_names
+    assert {"likeness/py.typed", "api/web/frame.html"} <= wheel_names
     assert {name for name in listed if not name.endswith(".md")} <= wheel_names
 
 

@@ -39,7 +39,7 @@ def test_what_is_no_picture_is_a_problem(client: TestClient) -> None:
         400,
         "bad_request",
     )
-    problem(client.post(ADDRESS, json={"link": "http://example.org/a"}), 422, "validation")
+    problem(client.post(ADDRESS, json={"link": "http://example.org/a"}), 422, "request_invalid")
 
 
 def test_urls_are_fetched_only_where_that_is_allowed(client: TestClient, tmp_path: Path) -> None:

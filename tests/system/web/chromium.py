@@ -18,6 +18,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 TIMEOUT_MS = 10_000
+PHONE = {"viewport": {"width": 375, "height": 740}, "has_touch": True, "is_mobile": True}
+"""Options of a browser context."""
 
 
 def executable() -> str:

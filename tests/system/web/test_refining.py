@@ -39,7 +39,7 @@ def test_a_detail_shows_the_facts_and_each_leads_on(at: Callable[[str], Page]) -
 def test_more_like_this_asks_with_the_stored_image(at: Callable[[str], Page]) -> None:
     page = at(_APPLE)
     open_first(page, "red-apple.jpg")
-    page.get_by_role("button", name="More like this").click()
+    page.locator("#do-like").click()
     expect(page.locator("dialog.detail")).to_be_hidden()
     expect(page.locator(".query-thumb img")).to_be_visible()
     expect(tile(page)).to_have_attribute("aria-label", re.compile("red-apple-"))
@@ -60,7 +60,7 @@ def test_picks_refine_the_question_and_are_chips(at: Callable[[str], Page]) -> N
     banana.get_by_role("button", name="Less of this").click()
     expect(page.locator(".picks .chip.less")).to_have_count(1)
     settled(page)
-    assert re.search(r"more=\d+&less=\d+", page.url)
+    assert re.search(r"less=\d+&more=\d+", page.url)
     assert order(page) != before
     page.get_by_role("button", name=re.compile("No longer: less of this")).click()
     expect(page.locator(".picks .chip")).to_have_count(1)
@@ -74,9 +74,9 @@ def test_picks_refine_the_question_and_are_chips(at: Callable[[str], Page]) -> N
 def test_facets_narrow_down_and_combine(at: Callable[[str], Page]) -> None:
     page = at("/")
     panel = page.locator("#filter-panel")
-    panel.get_by_label("Google Pixel 7").check()
+    panel.get_by_role("checkbox", name="Google Pixel 7").check()
     expect(page.locator(".grid .tile")).to_have_count(2)
-    panel.get_by_label("Canon EOS R6").check()  # alternatives of one kind
+    panel.get_by_role("checkbox", name="Canon EOS R6").check()  # alternatives of one kind
     expect(page.locator(".grid .tile")).to_have_count(4)
     years = panel.locator("[data-facet=taken]")
     years.get_by_label("2019").check()  # another kind: both must hold
@@ -124,11 +124,11 @@ def test_rerankers_are_chosen_in_order_and_their_time_is_shown(
     page.get_by_role("checkbox", name=re.compile("Mutual neighbours")).check()
     expect(page.locator("#order")).to_contain_text("Broaden, then Mutual neighbours")
     assert "rerank=qe,kreciprocal" in page.url
-    expect(page.locator("#cost")).to_contain_text("qe, kreciprocal")
+    expect(page.locator("#cost")).to_contain_text("of it re-ranking")
     page.keyboard.press("Escape")
     page.locator("#cost").click()
     timings = page.locator("#cost-panel")
-    for stage in ("Read the question", "qe", "kreciprocal", "Until shown"):
+    for stage in ("Read the question", "Broaden", "Mutual neighbours", "Until shown"):
         expect(timings).to_contain_text(stage)
 
 
@@ -150,7 +150,7 @@ def test_why_shows_the_region_both_share_and_where_the_encoder_looked(
 ) -> None:
     page = at(_APPLE)
     open_first(page, "red-apple.jpg")
-    page.get_by_role("button", name="More like this").click()
+    page.locator("#do-like").click()
     page.locator('.tile[aria-label="red-apple-with-text.jpg"]').click()
     expect(page.locator(".scores")).to_contain_text("By chance")
     page.get_by_role("button", name="Why?").click()

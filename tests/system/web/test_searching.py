@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from likeness.runtime import Runtime
 from scripts.pictures.drawings import draw
-from tests.system.web.chromium import Watched
+from tests.system.web.chromium import Watched, settled
 from tests.system.web.library import DRAWN, PLAIN
 
 ALL = len(DRAWN) + 2 + PLAIN + 2
@@ -66,11 +66,18 @@ def test_words_find_what_they_name_and_the_address_says_so(at: Callable[[str], P
 def test_words_with_a_minus_move_away(at: Callable[[str], Page]) -> None:
     page = at("/?q=apple")
     expect(tile(page)).to_have_attribute("aria-label", re.compile("apple"))
-    before = order(page)
-    page.locator("#words").fill("apple -red")
-    page.keyboard.press("Enter")
-    expect(tile(page)).to_have_attribute("aria-label", "green-apple.jpg")
-    assert order(page).index("red-apple.jpg") > before.index("red-apple.jpg")
+    page.locator("#words").fill('apple -lemons -"a yellow banana"')
+    with page.expect_request("**/search") as asked:
+        page.keyboard.press("Enter")
+    sent = asked.value.post_data_json
+    assert [(term["text"], term.get("weight", 1)) for term in sent["terms"]] == [
+        ("apple", 1),
+        ("lemons", -0.5),
+        ("a yellow banana", -0.5),
+    ]
+    expect(tile(page)).to_have_attribute("aria-label", re.compile("apple"))
+    settled(page)
+    assert not {"lemons.jpg", "banana.jpg"} & set(order(page)[:3])
 
 
 def order(page: Page) -> list[str | None]:

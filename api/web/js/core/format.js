@@ -50,7 +50,12 @@ export function folderName(path) {
   return path.slice(0, path.length - fileName(path).length);
 }
 
-/** A chance: 0.0004 → 1 in 2,500 */
+/** A chance as a share of something: 0.0004 → 1 in 2,500; 0.84 → 84 % of */
+export function share(p) {
+  return p >= 0.5 ? `${odds(p)} of` : odds(p);
+}
+
+/** A chance: 0.0004 → 1 in 2,500; 0.84 → 84 % */
 export function odds(p) {
   if (p <= 0) return "less than 1 in a billion";
   if (p >= 0.5) return `${Math.round(p * 100)} %`;

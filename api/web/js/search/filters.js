@@ -19,7 +19,7 @@ const WIDE = "(width >= 1160px)";
 export class Filters {
   constructor(collection) {
     this.collection = collection;
-    this.facets = [];
+    this.facets = null;
     this.unfolded = new Set();
     this.counts = new Map();
     this.counted = null;
@@ -134,6 +134,7 @@ export class Filters {
     this.#showChips(question);
     const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
     const scrolled = this.panel.scrollTop;
+    if (!this.facets && !this.problem) return; // Nothing is shown that would move when they come.
     replace(
       this.body,
       this.problem ? el("p", { class: "inline-problem" }, this.problem.detail) : null,
@@ -150,7 +151,7 @@ export class Filters {
   }
 
   #facet(name, chosen) {
-    const known = this.facets.find((facet) => facet.name === name)?.values ?? [];
+    const known = this.facets?.find((facet) => facet.name === name)?.values ?? [];
     const extra = chosen.filter((where) => !known.some((value) => value.where === where));
     const values = [...extra.map((where) => ({ where, label: where, count: null })), ...known];
     if (!values.length) return null;
@@ -251,7 +252,7 @@ export class Filters {
 
   #showChips(question) {
     const labels = new Map(
-      this.facets.flatMap((facet) => facet.values.map((value) => [`${facet.name} ${value.where}`, value.label])),
+      (this.facets ?? []).flatMap((facet) => facet.values.map((value) => [`${facet.name} ${value.where}`, value.label])),
     );
     const chips = [];
     for (const name of FACETS) {

@@ -2,7 +2,7 @@
 import { append, el, replace } from "../core/dom.js";
 import { menu } from "../core/menu.js";
 import { go } from "../core/url.js";
-import { FRESH } from "./question.js";
+import { FRESH, parseWords } from "./question.js";
 
 /** Short names for people; the API's titles stand beneath. */
 const RERANKERS = {
@@ -15,11 +15,16 @@ const RERANKERS = {
 };
 
 const CUTS = [
-  [null, "Show all", "however far they are"],
-  [0.1, "Likely", "one in ten empty searches would show something"],
-  [0.01, "Sure", "one in a hundred would"],
-  [0.001, "Very sure", "one in a thousand would"],
+  [null, "Matches: all", "however far they are"],
+  [0.1, "Matches: likely", "one in ten empty searches would show something"],
+  [0.01, "Matches: sure", "one in a hundred would"],
+  [0.001, "Matches: very sure", "one in a thousand would"],
 ];
+
+/** What a re-ranker is called here. */
+export function rerankerName(name) {
+  return RERANKERS[name]?.[0] ?? name;
+}
 
 /** The menus; `show(question)` draws them for a question. */
 export class Options {
@@ -28,7 +33,7 @@ export class Options {
     this.rerankers = rerankers;
     this.spaces = spaces;
     this.order = menu("Order", [], { id: "order" });
-    this.cut = menu("Show all", [], { id: "cut" });
+    this.cut = menu("Matches: all", [], { id: "cut" });
     this.encoder = spaces.length > 1 ? menu("Encoder", [], { id: "encoder", align: "end" }) : null;
     this.element = el(
       "div",
@@ -41,6 +46,8 @@ export class Options {
 
   show(question, asking) {
     this.element.hidden = !asking;
+    const byPictures = parseWords(question.words).text === "" && !question.less.length;
+    this.cut.element.hidden = !byPictures && question.maxFalse === null;
     this.#showOrder(question);
     this.#showCut(question);
     if (this.encoder) this.#showEncoder(question);
@@ -48,7 +55,7 @@ export class Options {
 
   #showOrder(question) {
     const chosen = question.rerank;
-    const names = chosen.map((name) => RERANKERS[name]?.[0] ?? name);
+    const names = chosen.map(rerankerName);
     this.order.label(names.length ? `Order: ${names.join(", then ")}` : "Order: nearest first", names.length > 0);
     const set = (rerank) => go({ rerank: rerank.join(","), ...FRESH });
     const boxes = this.rerankers.map(({ name, title, paper }) => {
@@ -56,6 +63,7 @@ export class Options {
       const [short, means] = RERANKERS[name] ?? [name, title];
       const box = el("input", {
         type: "checkbox", name: "rerank", value: name, checked: place >= 0,
+        disabled: place < 0 && name === "patches" && !question.picture && !question.more.length,
         onchange: (event) =>
           set(event.target.checked ? [...chosen, name] : chosen.filter((each) => each !== name)),
       });
@@ -79,7 +87,7 @@ export class Options {
 
   #showCut(question) {
     const now = CUTS.find(([value]) => value === question.maxFalse);
-    this.cut.label(now ? now[1] : `Under ${question.maxFalse}`, question.maxFalse !== null);
+    this.cut.label(now ? now[1] : `Matches: under ${question.maxFalse}`, question.maxFalse !== null);
     const choices = CUTS.map(([value, short, means]) =>
       el(
         "label",
@@ -88,12 +96,12 @@ export class Options {
           type: "radio", name: "cut", value: value ?? "", checked: value === question.maxFalse,
           onchange: () => go({ sure: value, ...FRESH }),
         }),
-        el("span", {}, el("strong", {}, short), el("small", {}, means)),
+        el("span", {}, el("strong", {}, capital(short)), el("small", {}, means)),
       ),
     );
     this.#content(
       this.cut,
-      el("p", { class: "menu-title" }, "Only matches that are hardly by chance (pictures only)"),
+      el("p", { class: "menu-title" }, "Leave out what might be there by chance"),
       choices,
     );
   }
@@ -128,4 +136,10 @@ export class Options {
     );
     (same ?? where.button).focus();
   }
+}
+
+/** "Matches: sure" → "Sure" */
+function capital(label) {
+  const word = label.replace("Matches: ", "");
+  return word[0].toUpperCase() + word.slice(1);
 }

@@ -31,6 +31,7 @@ class SearchPage {
     this.filters = new Filters(collection.name);
     this.options = new Options(rerankers, collection.spaces ?? []);
     this.results = new Results({
+      above: this.filters.chips,
       onOpen: (image, why) => go({ i: image.id, why: why ? 1 : null }, { entry: { detail: true } }),
     });
     this.detail = new Detail({
@@ -53,7 +54,6 @@ class SearchPage {
         { class: "toolbar" },
         this.filters.button, this.options.element, this.results.status, this.results.cost.element,
       ),
-      this.filters.chips,
       el("div", { class: "columns" }, this.filters.panel, this.results.element),
     );
     listenForPictures({

@@ -7,19 +7,23 @@ import { menu } from "../core/menu.js";
 import { busyWhile, message, problemMessage } from "../core/messages.js";
 import { go, hrefWith } from "../core/url.js";
 import { PAGE, PictureMissing, answersOf, forgetAnswers } from "./answers.js";
+import { rerankerName } from "./options.js";
 import { askLike, pick, tileTools } from "./picks.js";
-import { UNFILTERED, filterCount, isAsking, pictureParams } from "./question.js";
+import { isAsking } from "./question.js";
+import { nothingFound, pictureMissing, remedies } from "./says.js";
 
 const SLOW_MS = 2500;
 const RETRY_MS = 1500;
+const RERANK = "rerank:";
 const STAGES = {
   encode: "Read the question", filter: "Apply the filter", recall: "Find candidates",
-  rank: "Score exactly", facts: "Fetch the facts", chance: "Estimate chance",
+  rank: "Score exactly", facts: "Fetch the facts", calibrate: "Estimate chance",
 };
 
 /** The answers of one question after another; `onOpen(image, why)` is called for a chosen one. */
 export class Results {
-  constructor({ onOpen }) {
+  /** above: what stands over the grid, beside the filters. */
+  constructor({ onOpen, above = null }) {
     this.answers = null;
     this.control = null;
     const opened = (why) => (hit) => onOpen(hit.image, why);
@@ -46,6 +50,7 @@ export class Results {
     });
     this.status = el("p", { class: "status", role: "status", "aria-live": "polite" });
     this.cost = menu("", [], { id: "cost", align: "end" });
+    this.cost.element.hidden = true;
     this.more = el(
       "button",
       { class: "button", type: "button", hidden: true, onclick: () => void this.grow() },
@@ -56,7 +61,7 @@ export class Results {
     this.element = el(
       "section",
       { class: "results", "aria-label": "Results" },
-      this.notes, this.grid.element, this.place,
+      above, this.notes, this.grid.element, this.place,
       nearEnd(() => void this.grow()),
       el("div", { class: "grow" }, this.more),
     );
@@ -79,6 +84,7 @@ export class Results {
     }
     this.element.setAttribute("aria-busy", "true");
     this.more.hidden = true;
+    this.cost.close();
     const slow = setTimeout(() => this.#sayStillAtIt(), SLOW_MS);
     try {
       await busyWhile(answers.more(signal, wanted));
@@ -123,7 +129,7 @@ export class Results {
     this.grid.set(answers.hits);
     this.#count();
     this.#note();
-    if (!answers.hits.length) replace(this.place, this.#nothing());
+    if (!answers.hits.length) replace(this.place, nothingFound(answers.question));
   }
 
   #count() {
@@ -147,15 +153,18 @@ export class Results {
   #showCost(answer) {
     const timings = Object.entries(answer.timings_ms);
     const total = timings.reduce((sum, [, ms]) => sum + ms, 0);
-    const reranked = answer.rerank.length ? ` + ${answer.rerank.join(", ")}` : "";
+    const reranking = timings.filter(([stage]) => stage.startsWith(RERANK));
+    const reranked = reranking.reduce((sum, [, ms]) => sum + ms, 0);
     this.cost.element.hidden = false;
-    this.cost.label(`${duration(total)}${reranked}`);
+    this.cost.label(
+      answer.rerank.length ? `${duration(total)}, ${duration(reranked)} of it re-ranking` : duration(total),
+    );
     this.cost.content(
       el("p", { class: "menu-title" }, `${plural(answer.searched, "image")} searched`),
       el(
         "dl",
         { class: "timings" },
-        timings.map(([stage, ms]) => [el("dt", {}, STAGES[stage] ?? stage), el("dd", {}, duration(ms))]),
+        timings.map(([stage, ms]) => [el("dt", {}, stageName(stage)), el("dd", {}, duration(ms))]),
         el("dt", {}, "Until shown"),
         el("dd", {}, duration(this.answers.wall_ms)),
       ),
@@ -181,13 +190,23 @@ export class Results {
 
   #sayStillAtIt() {
     this.grid.set([]);
+    this.cost.element.hidden = true;
     this.status.textContent = "Still searching…";
+    const patches = this.answers.question.rerank.includes("patches");
     replace(
       this.place,
       message({
         icon: "search",
         title: "Still searching…",
-        body: [el("p", {}, "It takes longer than usual. The first question after a start loads the encoder.")],
+        body: [
+          el(
+            "p",
+            {},
+            patches
+              ? "Comparing piece by piece reads each file once; the next time is quicker."
+              : "It takes longer than usual. The first question after a start loads the encoder.",
+          ),
+        ],
         actions: [el("button", { class: "button", type: "button", onclick: () => this.#stop() }, "Stop")],
       }),
     );
@@ -227,61 +246,9 @@ export class Results {
       }, RETRY_MS);
     }
   }
-
-  #nothing() {
-    const { question } = this.answers;
-    const actions = [];
-    if (filterCount(question)) {
-      actions.push(el("button", { class: "button", type: "button", onclick: () => go(UNFILTERED) }, "Clear filters"));
-    }
-    if (question.maxFalse) {
-      const all = () => go({ sure: null });
-      actions.push(el("button", { class: "button", type: "button", onclick: all }, "Show all, however far"));
-    }
-    return message({
-      title: filterCount(question) || question.maxFalse ? "Nothing matches" : "There are no images here yet",
-      body: [el("p", {}, why(question))],
-      actions,
-    });
-  }
 }
 
-function why(question) {
-  if (question.maxFalse) return "No image is so near that it would hardly be by chance.";
-  if (filterCount(question)) return "No image of this collection passes the filters.";
-  return "Index a folder into it, and they appear.";
-}
-
-/** What can be done about a problem, beside trying again. */
-function remedies(problem, question) {
-  const button = (text, changes) =>
-    el("button", { class: "button", type: "button", onclick: () => go(changes) }, text);
-  if (problem.code === "where_invalid") return [button("Clear filters", UNFILTERED)];
-  const actions = [];
-  if (question.picture) actions.push(button("Remove the picture", pictureParams(null)));
-  if (question.rerank.length) actions.push(button("Without re-ranking", { rerank: null }));
-  if (question.maxFalse) actions.push(button("Show all, however far", { sure: null }));
-  return actions;
-}
-
-function pictureMissing() {
-  return message({
-    icon: "image",
-    title: "The query picture is not here",
-    body: [
-      el(
-        "p",
-        {},
-        "This link was made with a picture of somebody's own. Such pictures stay in the browser that "
-        + "searched, and this one does not have it. Drop or paste the picture to search with it again.",
-      ),
-    ],
-    actions: [
-      el(
-        "button",
-        { class: "button", type: "button", onclick: () => go(pictureParams(null)) },
-        "Go on without it",
-      ),
-    ],
-  });
+function stageName(stage) {
+  if (stage.startsWith(RERANK)) return `Re-rank: ${rerankerName(stage.slice(RERANK.length))}`;
+  return STAGES[stage] ?? stage;
 }

@@ -1,7 +1,7 @@
 // Why an image matched: the region that both pictures share, and where the encoder looked.
 import { get, inCollection, send, sendForm, thumbnailUrl } from "../core/api.js";
 import { append, el, replace, svg } from "../core/dom.js";
-import { fileName, odds } from "../core/format.js";
+import { fileName, share } from "../core/format.js";
 import { icon } from "../core/icons.js";
 import { formOf } from "./answers.js";
 import { previewOf } from "./previews.js";
@@ -102,7 +102,7 @@ function chance(hit) {
   if (hit.p === null || hit.p === undefined) {
     return hit.score === undefined ? "" : `Similarity ${hit.score.toFixed(3)}.`;
   }
-  return `Similarity ${hit.score.toFixed(3)}; a match this good arises by chance in ${odds(hit.p)} searches.`;
+  return `Similarity ${hit.score.toFixed(3)}; a match this good arises by chance in ${share(hit.p)} searches.`;
 }
 
 function onlyWords(question, hit) {
