@@ -14,51 +14,28 @@ embeddings between runs.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.copy_scores import Scores, figures_of, show
+from benchmarks.hash_peers import Bits, hash_methods, pdq
 from benchmarks.orb import OrbSketch, orb_compare, orb_sketch
-from benchmarks.record import print_table, write_result
+from benchmarks.record import write_result
 from likeness.encoders.interface import Encoder
 from likeness.encoders.loading import load_encoder
-from likeness.imaging.perceptual import perceptual_hash
 from likeness.types import RgbImage
 from likeness.vectors.hamming import dihedral_variants, nearest_hashes
 from search.duplicates.candidates import HASH_NEIGHBOURS, MOST_BITS, NEAR_NEIGHBOURS
 from search.duplicates.edits import EDITS, Edit
 from search.duplicates.geometry import Evidence, Sketch, compare, sketch
 from search.duplicates.relations import Thresholds
-
-MAX_FALSE = 0.001
-BAR = ("crop-80", "mirror", "rotate-90", "rotate-15", "text", "greyscale", "jpeg-q20", "half-size")
-"""Crop 80 %, mirror, rotation, text overlay, greyscale, JPEG q20, half size."""
-
-Bits: TypeAlias = npt.NDArray[np.uint8]
-"""uint8 [n, bytes]: packed hashes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Of q queries: own float [q], to the original (-inf: lost); other float [q], the best to any
-    other photo. Originals as queries have own = nan."""
-
-    own: npt.NDArray[np.float64]
-    other: npt.NDArray[np.float64]
-
-    def threshold(self) -> float:
-        """The lowest score at which at most MAX_FALSE of the queries have a false match."""
-        allowed = int(MAX_FALSE * len(self.other))
-        return float(np.nextafter(np.sort(self.other)[::-1][allowed], np.inf))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     encoder = load_encoder(options.encoder)
     vectors = _Vectors(encoder, options.home)
     tables = _likeness(photos, copies, vectors)
-    for name, hashed in _hash_methods().items():
+    for name, hashed in hash_methods().items():
         tables[name] = _by_hash(photos, copies, hashed)
     tables["PDQ, 8 positions"] = _by_pdq_variants(photos, copies)
-    figures = _show(tables, copies)
+    figures = figures_of(tables, [edit.name for edit in EDITS], len(copies.rows))
+    show(figures)
     seconds = time.process_time() - begun
     print(f"\n{len(photos)} photos, {len(copies)} copies, {seconds:.0f} s of processor time")
     path = write_result(
@@ -162,16 +140,18 @@ class _Listed:
 def _likeness(photos: Sequence[RgbImage], copies: _Copies, vectors: _Vectors) -> dict[str, Scores]:
     """Score of a pair: of its proof, 0 for what is not on the shortlist or has no proof."""
     base = vectors.of("photos", lambda: photos)
-    drawn = _Drawn([sketch(photo) for photo in photos], [orb_sketch(photo) for photo in photos])
-    hashes = _pdq(photos)
+    sketches = [sketch(photo) for photo in photos]
+    drawn = _Drawn(sketches, [orb_sketch(each) for each in sketches])
+    hashes = pdq(photos)
     own: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
     other: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
     for edit in EDITS:
         made = copies.of(edit)
         found = vectors.of(edit.name, lambda made=made: made)  # type: ignore[misc]
-        lists = _shortlists(found, _pdq(made), base, hashes)
+        lists = _shortlists(found, pdq(made), base, hashes)
         for copy, row, listed in zip(made, copies.rows, lists, strict=True):
-            sift, orb = drawn.scores(sketch(copy), orb_sketch(copy), listed.of("Likeness"))
+            own_sketch = sketch(copy)
+            sift, orb = drawn.scores(own_sketch, orb_sketch(own_sketch), listed.of("Likeness"))
             for variant in _VARIANTS:
                 scores = orb if variant == "with ORB" else sift
                 mine = {each: scores[each] for each in listed.of(variant)}
@@ -235,39 +215,6 @@ def _shortlists(
 # --------------------------------------------------------------------------- peers
 
 
-def _hash_methods() -> dict[str, Callable[[RgbImage], Bits]]:
-    """Each peer that is installed: pixels to one packed hash."""
-    methods: dict[str, Callable[[RgbImage], Bits]] = {"PDQ": _pdq_of}
-    if importlib.util.find_spec("imagehash"):
-        import imagehash
-
-        for name in ("phash", "dhash", "average_hash", "whash"):
-            methods[f"imagehash {name}"] = _imagehash(getattr(imagehash, name))
-    if importlib.util.find_spec("imagededup"):
-        dedup = importlib.import_module("imagededup.methods")
-        for name in ("PHash", "DHash", "AHash", "WHash"):
-            methods[f"imagededup {name}"] = _imagededup(getattr(dedup, name)(verbose=False))
-    return methods
-
-
-def _imagehash(function: Callable[[Image.Image], Any]) -> Callable[[RgbImage], Bits]:
-    return lambda pixels: np.packbits(function(Image.fromarray(pixels)).hash.ravel())
-
-
-def _imagededup(method: Any) -> Callable[[RgbImage], Bits]:
-    return lambda pixels: np.frombuffer(
-        bytes.fromhex(method.encode_image(image_array=pixels)), dtype=np.uint8
-    )
-
-
-def _pdq_of(pixels: RgbImage) -> Bits:
-    return np.frombuffer(perceptual_hash(pixels)[0] or bytes(32), dtype=np.uint8)
-
-
-def _pdq(images: Sequence[RgbImage]) -> Bits:
-    return np.stack([_pdq_of(image) for image in images])
-
-
 def _by_hash(
     photos: Sequence[RgbImage], copies: _Copies, hashed: Callable[[RgbImage], Bits]
 ) -> Scores:
@@ -278,7 +225,7 @@ def _by_hash(
 
 
 def _by_pdq_variants(photos: Sequence[RgbImage], copies: _Copies) -> Scores:
-    return _nearest(_pdq(photos), copies, lambda edit: dihedral_variants(_pdq(copies.of(edit))))
+    return _nearest(pdq(photos), copies, lambda edit: dihedral_variants(pdq(copies.of(edit))))
 
 
 def _nearest(base: Bits, copies: _Copies, hashes_of: Callable[[Edit], Bits]) -> Scores:
@@ -304,43 +251,6 @@ def _distances(variants: Bits, base: Bits) -> npt.NDArray[np.float64]:
         for q in range(variants.shape[1])
     ]
     return np.asarray(rows, dtype=np.float64)
-
-
-# --------------------------------------------------------------------------- the table
-
-
-def _show(tables: dict[str, Scores], copies: _Copies) -> dict[str, Any]:
-    recalls: dict[str, dict[str, float]] = {}
-    for name, scores in tables.items():
-        threshold = scores.threshold()
-        per_edit = scores.own[: len(copies)].reshape(len(EDITS), -1) >= threshold
-        recalls[name] = {
-            edit.name: float(found.mean()) for edit, found in zip(EDITS, per_edit, strict=True)
-        }
-        recalls[name]["mean of the bar"] = float(np.mean([recalls[name][each] for each in BAR]))
-        recalls[name]["mean of all"] = float(per_edit.mean())
-        recalls[name]["precision"] = _precision(scores, threshold, len(copies))
-    print_table(
-        ("edit", *recalls),
-        [
-            (row, *(round(figures[row], 3) for figures in recalls.values()))
-            for row in next(iter(recalls.values()))
-        ],
-    )
-    print("\nthresholds: " + ", ".join(f"{n} {s.threshold():.3g}" for n, s in tables.items()))
-    return {
-        "max_false": MAX_FALSE,
-        "recall": recalls,
-        "thresholds": {name: scores.threshold() for name, scores in tables.items()},
-    }
-
-
-def _precision(scores: Scores, threshold: float, copies: int) -> float:
-    """Of the copies' best matches above the threshold, the share that is the original."""
-    own, other = scores.own[:copies], scores.other[:copies]
-    right = int((own >= threshold).sum())
-    wrong = int((other >= threshold).sum())
-    return right / max(1, right + wrong)
 
 
 if __name__ == "__main__":

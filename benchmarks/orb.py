@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from likeness.types import RgbImage
-from search.duplicates.geometry import Evidence, Sketch, compare, sketch
+from search.duplicates.geometry import Evidence, Sketch, compare
 from search.duplicates.keypoints import FEWEST, MOST_KEYPOINTS, RATIO
 
 
@@ -30,9 +29,8 @@ class OrbSketch:
     turned_bits: npt.NDArray[np.uint8]
 
 
-def orb_sketch(pixels: RgbImage) -> OrbSketch:
-    """What ORB finds in a picture, uint8 [h, w, 3], at the size at which SIFT looks at it."""
-    plain = sketch(pixels)
+def orb_sketch(plain: Sketch) -> OrbSketch:
+    """What ORB finds in a picture at the size at which SIFT looks at it."""
     points, bits = _detected(plain.grey)
     turned_points, turned_bits = _detected(np.ascontiguousarray(plain.grey[:, ::-1]))
     turned_points[:, 0] = plain.grey.shape[1] - 1 - turned_points[:, 0]
@@ -75,9 +73,10 @@ def _matched(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     if len(first) < FEWEST or len(second) < FEWEST:
         return _nothing()
-    unlike = np.bitwise_count(first.view(np.uint64)[:, None] ^ second.view(np.uint64)[None]).sum(
-        axis=2, dtype=np.int32
-    )
+    words, others = first.view(np.uint64), second.view(np.uint64)
+    unlike = np.zeros((len(first), len(second)), dtype=np.int32)
+    for word in range(words.shape[1]):
+        unlike += np.bitwise_count(words[:, word, None] ^ others[None, :, word])
     nearest = unlike.argmin(axis=1)
     rows = np.arange(len(unlike))
     best, back = unlike[rows, nearest], unlike.argmin(axis=0)
