@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("likeness.cli.worker", "Take queued work, when one machine is not enough."),
     "jobs": ("likeness.cli.jobs", "Queued work: how far it is; cancel it, try it again."),
     "keys": ("likeness.cli.keys", "Make, list and revoke keys of the HTTP API."),
+    "watch": ("likeness.cli.watch", "Keep a collection in step with a folder as it changes."),
     "doctor": ("likeness.cli.doctor", "Check that everything is in order; say what to do if not."),
     "backup": ("likeness.cli.backup", "Copy everything that cannot be made again, while it works."),
     "restore": ("likeness.cli.restore", "Bring a backup back."),
