@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 
 from celery import Celery
 
 from workers.kinds import KINDS, LONG, LONG_LIMIT_S, task_name
 from workers.process import WorkerProcess
-from workers.tasks.collections import clusters, duplicates, graph, thumbnails
-from workers.tasks.embedding import embed, fill
-from workers.tasks.fetching import fetch
-from workers.tasks.publishing import publish
-from workers.tasks.running import Handler, run_one
-from workers.tasks.scanning import gaps, prepare, scan
+from workers.tasks.running import run_one
 
-HANDLERS: Mapping[str, Handler] = {
-    "prepare": prepare,
-    "scan": scan,
-    "embed": embed,
-    "gaps": gaps,
-    "fill": fill,
-    "publish": publish,
-    "fetch": fetch,
-    "graph": graph,
-    "clusters": clusters,
-    "duplicates": duplicates,
-    "thumbnails": thumbnails,
+HANDLERS: Mapping[str, str] = {
+    "prepare": "workers.tasks.scanning:prepare",
+    "scan": "workers.tasks.scanning:scan",
+    "gaps": "workers.tasks.scanning:gaps",
+    "embed": "workers.tasks.embedding:embed",
+    "fill": "workers.tasks.embedding:fill",
+    "fetch": "workers.tasks.fetching:fetch",
+    "publish": "workers.tasks.publishing:publish",
+    "graph": "workers.tasks.collections:graph",
+    "clusters": "workers.tasks.collections:clusters",
+    "duplicates": "workers.tasks.collections:duplicates",
+    "thumbnails": "workers.tasks.collections:thumbnails",
 }
+"""Kind → what does it, imported when the first of that kind arrives: a worker starts sooner."""
 
 
 def register(app: Celery, process: Callable[[], WorkerProcess]) -> None:
@@ -36,6 +33,7 @@ def register(app: Celery, process: Callable[[], WorkerProcess]) -> None:
         limit = {"time_limit": LONG_LIMIT_S} if kind in LONG else {}
 
         def task(_work_id: int | None = None, kind: str = kind) -> None:
-            run_one(process(), kind, HANDLERS[kind])
+            module, _, name = HANDLERS[kind].partition(":")
+            run_one(process(), kind, getattr(importlib.import_module(module), name))
 
         app.task(task, name=task_name(kind), **limit)
