@@ -40,6 +40,7 @@ from likeness.encoders.loading import load_encoder
 from likeness.runtime import Runtime
 from likeness.settings import Settings, load_settings
 from likeness.types import ImageFacts
+from likeness.vectors.cores import in_background
 
 BARE_BATCH = 64
 PUBLISH_CLIENTS = 8
@@ -143,9 +144,10 @@ def serve(home: Path, *, random: bool) -> int:
 
 
 def publish_on(home: Path, *, random: bool) -> int:
-    """Publish one index after the other until the input ends; print how many."""
+    """Publish one index after the other until the time is up, as a service does in its background;
+    print how many. The first line of the input says for how many seconds."""
     count = 0
-    with open_runtime(load_settings(home=home), random=random) as runtime:
+    with in_background(), open_runtime(load_settings(home=home), random=random) as runtime:
         collection = runtime.catalog.collection("default")
         (space,) = runtime.catalog.spaces(collection.id)
         print("ready", flush=True)

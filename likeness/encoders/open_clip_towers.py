@@ -19,6 +19,7 @@ from likeness.encoders import checkpoint
 from likeness.encoders.attention import first_row_of_multihead, input_of
 from likeness.encoders.interface import AttentionFrom, LoadRequest
 from likeness.encoders.open_clip_words import WordsToIds, words_to_ids
+from likeness.encoders.packed_attention import pack
 from likeness.encoders.preprocess import Preprocess, ResizeMode
 from likeness.encoders.records import EncoderRecord
 from likeness.encoders.timm_trunk import Trunk
@@ -47,6 +48,10 @@ class OpenClipTowers(TorchTower):
             heads=self._inside.heads,
             attention_from=self._inside.attention_from,
         )
+        # The image tower has no mask, so that torch's own fused layer serves it.
+        for name, part in model.named_children():
+            if name != "visual":
+                pack(part)
         self._request = request
         self._words: WordsToIds | None = None
 
