@@ -16,6 +16,7 @@ from likeness.runtime import Runtime
 from likeness.settings import Settings
 from search.duplicates.calibrate import Calibration
 from search.duplicates.check import Checker, Match
+from search.duplicates.documents import pair_text
 from search.duplicates.opening import side_of
 from search.duplicates.pictures import PooledLoader
 from search.duplicates.planning import evidence_document
@@ -108,9 +109,9 @@ def _show(path: Path, matches: list[Match], *, as_json: bool) -> None:
         return
     click.echo(f"{path}: already there")
     print_table(
-        ("id", "relation", "score", "path"),
+        ("id", "relation", "path"),
         [
-            (match.image.id, match.relation.value, f"{match.pair.score:.2f}", match.image.path)
+            (match.image.id, pair_text(match.pair, match.pair.evidence), match.image.path)
             for match in matches
         ],
     )

@@ -11,10 +11,14 @@ from likeness.catalog.records import ImageRow
 from likeness.imaging.thumbnails import MEDIA_TYPE, thumbnail
 from likeness.types import RgbImage
 from search.duplicates.calibrate import Calibration
+from search.duplicates.geometry import Evidence
 from search.duplicates.planning import evidence_document
+from search.duplicates.relations import Pair, Relation
 from search.duplicates.report import DuplicateReport, Group, Member
 
 _THUMBNAIL_SIDE = 200
+_WHOLE = 0.95
+"""Share of a picture from which on it counts as all of it."""
 
 
 def report_document(report: DuplicateReport, limit: int | None = None) -> dict[str, Any]:
@@ -108,18 +112,28 @@ def _html_member(member: Member, picture_of: Callable[[ImageRow], RgbImage | Non
 
 def proof_text(member: Member) -> str:
     """The relation to the first image and what shows it, in words."""
-    if member.relation is None or member.pair is None:
+    if member.pair is None:
         return ""
-    words = [member.relation.value]
-    evidence = member.evidence
-    if evidence is not None:
-        words.append(f"{evidence.agreement:.0%} agree")
-        if min(evidence.area, evidence.other_area) < 0.95:
-            words.append(f"over {evidence.area:.0%} of the first")
-        if evidence.mirrored:
-            words.append("mirrored")
-    elif member.pair.bits is not None and member.relation.value != "same-bytes":
-        words.append(f"{member.pair.bits} bits of the hash differ")
+    words = [pair_text(member.pair, member.evidence)]
     if member.protected:
         words.append("protected")
+    return ", ".join(words)
+
+
+def pair_text(pair: Pair, evidence: Evidence | None) -> str:
+    """The relation of a pair and what shows it, in words. evidence: told from the first image.
+
+    The first is the one to keep, or the new one; "this one" is the other.
+    """
+    words = [pair.relation.value]
+    if evidence is not None:
+        words.append(f"{evidence.agreement:.0%} agree")
+        if evidence.area < _WHOLE:
+            words.append(f"over {evidence.area:.0%} of the first")
+        if evidence.other_area < _WHOLE:
+            words.append(f"over {evidence.other_area:.0%} of this one")
+        if evidence.mirrored:
+            words.append("mirrored")
+    elif pair.bits is not None and pair.relation is not Relation.SAME_BYTES:
+        words.append(f"{pair.bits} bits of the hash differ")
     return ", ".join(words)

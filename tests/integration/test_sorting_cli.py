@@ -138,6 +138,7 @@ def test_new_files_are_checked_before_they_are_added(
     ]
     assert found[0]["matches"][0]["relation"] == "same-bytes"
     assert found[1]["matches"][0]["evidence"]["mirrored"] is True
+    assert "agree, mirrored" in likeness("check", str(mirrored))
 
 
 def test_a_collection_is_clustered_named_and_corrected(
