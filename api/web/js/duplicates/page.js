@@ -1,11 +1,10 @@
 // Copies and near-copies, to be reviewed: groups side by side, verdicts by keyboard, plans.
-import { busyWhile } from "../core/messages.js";
 import { el, replace } from "../core/dom.js";
-import { nearEnd } from "../core/grid.js";
+import { watchEnd } from "../core/grid.js";
 import { nothingIndexed, openPage } from "../core/frame.js";
 import { JobLine, runningJobs } from "../core/jobs.js";
 import { onKeys } from "../core/keys.js";
-import { message, problemMessage, toast } from "../core/messages.js";
+import { busyWhile, message, problemMessage, toast } from "../core/messages.js";
 import { fileName, plural } from "../core/format.js";
 import { go, onAddress, params } from "../core/url.js";
 import { Bar, filterOf } from "./bar.js";
@@ -49,7 +48,7 @@ class DuplicatesPage {
       on: { act: (plan, verb) => void this.act(plan, verb) },
     });
     this.results = el("div", { class: "results" });
-    this.end = nearEnd(() => void this.more());
+    this.end = watchEnd(() => void this.more());
   }
 
   async start(main) {
@@ -116,7 +115,7 @@ class DuplicatesPage {
       this.next = page.next_after;
       this.bar.show(page, filter);
       this.list.set(page.groups);
-      if (page.groups.length) replace(this.results, this.#notices(page.run), this.list.element, this.end);
+      if (page.groups.length) replace(this.results, this.#notices(page.run), this.list.element, this.end.element);
       else replace(this.results, this.#notices(page.run), this.#empty(page, filter));
     } catch (problem) {
       replace(this.results, problemMessage(problem, { retry: () => void this.load() }));
@@ -136,6 +135,7 @@ class DuplicatesPage {
       toast(problem.detail ?? problem.message);
     } finally {
       this.loading = false;
+      this.end.look();
     }
   }
 
