@@ -17,6 +17,7 @@ from api.index_metrics import IndexMetrics
 from api.ingest import Ingest
 from api.metrics import Metrics
 from api.pictures import Pictures
+from api.queued_ingest import open_ingest
 from indexer.compaction import Compactor
 from indexer.service import Indexer
 from likeness.catalog import Catalog
@@ -25,9 +26,12 @@ from likeness.catalog.serving.facets import Facet, facets
 from likeness.catalog.serving.jobs import Jobs
 from likeness.catalog.serving.keys import ApiKeys
 from likeness.catalog.serving.spaces import all_spaces
+from likeness.catalog.serving.upkeep import Upkeep
+from likeness.catalog.serving.work import Backlog
 from likeness.catalog.where import parse_where
 from likeness.errors import CatalogError, ImageNotFound, LikenessError, UnreadableSource
 from likeness.runtime import Runtime
+from likeness.telemetry.exposition import QueueCollector, TotalsCollector
 from search.graph.reading import StoredGraphs
 from search.request import SearchRequest
 from search.response import SearchResponse
@@ -51,7 +55,7 @@ class Service:
         self.jobs, self.keys = Jobs(self.catalog), ApiKeys(self.catalog)
         self.pictures = Pictures(runtime)
         self.encoders = WarmEncoders(runtime)
-        self.ingest = Ingest(runtime, self.pictures, self.jobs, self.metrics)
+        self.ingest: Ingest = open_ingest(runtime, self.pictures, self.jobs, self.metrics)
         self.stopping = False
         self._facets: dict[tuple[int, str], tuple[int, list[Facet]]] = {}
         self.searcher = Searcher(
@@ -75,6 +79,9 @@ class Service:
             timeout_s=self.settings.request_timeout_s,
             observe=self.metrics.batch_sizes.observe,
         )
+        self.metrics.registry.register(TotalsCollector())
+        if self.settings.broker_url:
+            self.metrics.registry.register(QueueCollector(self._backlog))
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
         self.metrics.registry.register(
             IndexMetrics(self.catalog, lambda space: self.searcher.reader(space).tail_rows)
@@ -143,6 +150,14 @@ class Service:
         return row
 
     # ---------------------------------------------------------------- inside
+
+    def _backlog(self) -> list[Backlog]:
+        """For Prometheus, which is told nothing while the database cannot be asked."""
+        try:
+            return Upkeep(self.catalog).backlog()
+        except CatalogError:
+            log.exception("the ledger could not be asked")
+            return []
 
     def _search_many(
         self, collection: str, requests: Sequence[SearchRequest]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from indexer.items import Decoded, Failure, Group, Prepared
 from likeness.encoders.interface import Encoder
+from likeness.telemetry import tracing
+from likeness.telemetry.totals import stage
 from likeness.types import StoredVectors
 
 _GROUP = 1000
@@ -30,13 +33,14 @@ def embed(decoded: Iterable[Decoded], towers: Encoders) -> Iterator[Group]:
     waits for long.
     """
     outcomes: list[Decoded] = []
-    prepared = 0
+    prepared, began = 0, time.time_ns()
     for outcome in decoded:
         outcomes.append(outcome)
         prepared += isinstance(outcome, Prepared)
         if len(outcomes) >= _GROUP or (prepared and prepared >= towers.batch_size):
+            tracing.record("decode", began, time.time_ns(), images=prepared)
             yield _embed_group(outcomes, towers)
-            outcomes, prepared = [], 0
+            outcomes, prepared, began = [], 0, time.time_ns()
     if outcomes:
         yield _embed_group(outcomes, towers)
 
@@ -49,7 +53,8 @@ def _embed_group(outcomes: Sequence[Decoded], towers: Encoders) -> Group:
     sound = np.ones(len(images), dtype=bool)
     for space_id, encoder in towers.encoders.items():
         batch = np.stack([image.arrays[encoder.fingerprint] for image in images])
-        embedded = encoder.embed_prepared(batch)
+        with stage("embed", images=len(images), encoder=encoder.spec.name):
+            embedded = encoder.embed_prepared(batch)
         sound &= np.isfinite(embedded).all(axis=1) & (np.abs(embedded).max(axis=1) > 0)
         vectors[space_id] = embedded.astype(np.float16)
     if sound.all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections import deque
@@ -55,7 +56,9 @@ class Prefetch(Generic[T]):
         self._items = items
         self._queue: queue.Queue[T | _End] = queue.Queue(capacity)
         self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._produce, name=name, daemon=True)
+        # In a copy of the context: what it logs carries the ids of who waits for it.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._produce,), name=name, daemon=True)
 
     def __enter__(self) -> Prefetch[T]:
         self._thread.start()

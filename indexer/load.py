@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from indexer.sources.uris import path_from_uri
 from likeness.catalog import Catalog
 from likeness.catalog.records import REMOVED, KnownImage, Linked, Moved, SourceFacts
 from likeness.errors import ImageError
+from likeness.telemetry.totals import TOTALS
 from likeness.types import ImageState
 
 _PAGE = 64
@@ -46,10 +48,13 @@ def load(wanted: Wanted, source: Readable) -> Loaded | Failure:
     """Read an image and hash its bytes (SHA-256)."""
     item = wanted.item
     facts = source_facts(item, "")
+    began = time.perf_counter()
     try:
         data = source.read(item)
     except ImageError as error:
         return Failure(facts, error.code, str(error))
+    finally:
+        TOTALS.took("read", time.perf_counter() - began, 1)
     return Loaded(with_hash(facts, data), data)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -42,6 +43,7 @@ from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError
 from likeness.imaging.decode import DecodeLimits
 from likeness.imaging.pool import DecodePool, PreparedImage
+from likeness.telemetry.totals import TOTALS
 
 _READERS = 4
 _BYTES_AHEAD = 512 * 2**20
@@ -256,11 +258,14 @@ def _decoded(routed: Iterable[Routed], workshop: Workshop) -> Iterator[Decoded]:
             yield item
             continue
         assert future is not None
+        began = time.perf_counter()
         try:
             image = future.result()
         except ImageError as error:
+            TOTALS.took("decode", time.perf_counter() - began, 1)
             yield Failure(item.source, error.code, str(error), item.filling)
         else:
+            TOTALS.took("decode", time.perf_counter() - began, 1)
             yield Prepared(item.source, image, item.filling)
 
 

@@ -14,6 +14,7 @@ from likeness.catalog import Catalog
 from likeness.catalog.records import KnownImage, SourceFacts
 from likeness.catalog.rows import MAX_URI_BYTES
 from likeness.errors import UnreadableSource
+from likeness.telemetry.totals import timed
 from likeness.types import ImageState
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ def source_facts(item: SourceItem, sha256: str) -> SourceFacts:
 def _images(
     source: Scannable, seen: SeenUris, progress: Progress, stop: threading.Event
 ) -> Iterator[SourceItem]:
-    for found in source.scan():
+    for found in timed(source.scan(), "scan"):
         if stop.is_set():
             return
         if isinstance(found, SourceProblem):

@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from typing import TypeAlias
 from likeness.catalog import Catalog
 from likeness.catalog.records import SnapshotState, Space
 from likeness.errors import SnapshotNotWritten
+from likeness.telemetry import tracing
+from likeness.telemetry.totals import TOTALS
 from likeness.types import ImageIds, StoredVectors
 from likeness.vectors.choice import AUTO, Budget
 from likeness.vectors.recall import TextQueries
@@ -109,6 +112,7 @@ def publish(
         sweep(catalog, space, directory, server=server)
         head = catalog.head(space.collection_id, space.id)
         name = f"r{head.revision:010d}-{secrets.token_hex(4)}"
+        began, clock = time.perf_counter(), time.time_ns()
         manifest = write_snapshot(
             directory / name,
             _read_ahead(catalog.stream_vectors(space.id, up_to_revision=head.revision)),
@@ -121,6 +125,8 @@ def publish(
             text_queries=text_queries,
             server=server,
         )
+        TOTALS.took("publish", time.perf_counter() - began, manifest.count)
+        tracing.record("publish", clock, time.time_ns(), images=manifest.count)
         # When this raises, whether it was committed is not known, so the files must stay; an
         # orphan is swept by the next publish, which asks the catalog first.
         ours = catalog.publish_snapshot(

@@ -33,6 +33,7 @@ from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError, InputError
 from likeness.runtime import Runtime
 from likeness.settings import Settings
+from likeness.telemetry.tracing import span
 from likeness.types import ImageState, Tower
 from likeness.vectors.recall import TextQueries
 
@@ -128,7 +129,8 @@ class Indexer:
             prune=request.prune,
         )
         # So that no query waits for a long tail meanwhile.
-        with self.compactor(collection.name) if self._renews else nullcontext():
+        renewing = self.compactor(collection.name) if self._renews else nullcontext()
+        with span("index", collection=collection.name), renewing:
             complete = self._run(pipeline, sources, collection, admission, progress)
             if complete:
                 for space in self._catalog.spaces(collection.id):

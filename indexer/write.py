@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 
 import numpy as np
 
@@ -21,7 +23,11 @@ from likeness.catalog.records import (
     SourceFacts,
     Stored,
 )
+from likeness.telemetry.logs import log_ids
+from likeness.telemetry.totals import TOTALS, stage
 from likeness.types import StoredVectors
+
+log = logging.getLogger(__name__)
 
 
 class BatchWriter:
@@ -64,11 +70,13 @@ class BatchWriter:
         batch = self._batch()
         result = CommitResult(0)
         if batch.items:
-            result = self._catalog.commit_batch(self._collection_id, batch)
+            with stage("commit", images=len(batch.items)):
+                result = self._catalog.commit_batch(self._collection_id, batch)
         self._account(result)
 
     def _end(self, end: Ended) -> None:
-        result = end.settle(self._batch(), self._gained, tuple(self._failures))
+        with stage("commit", images=self._held):
+            result = end.settle(self._batch(), self._gained, tuple(self._failures))
         if result is None:
             self._in_flight.discard(self._hashes)
             self._reset()
@@ -96,13 +104,25 @@ class BatchWriter:
     def _account(self, result: CommitResult) -> None:
         self._in_flight.discard(self._hashes)
         gained = self._gained(result)
+        TOTALS.became(gained, Counter(failed.code for failed in self._failures))
         del gained["failed"]
         self._progress.add(**gained)
+        self._tell_of_failures(result)
         for failed in self._failures:
             self._progress.problem(
                 failed.source.path, failed.code, failed.message, counted_as="failed"
             )
         self._reset()
+
+    def _tell_of_failures(self, result: CommitResult) -> None:
+        rows = [failure for failure in self._failures if failure.filling is None]
+        known = result.failed if len(result.failed) == len(rows) else (None,) * len(rows)
+        ids = {id(failure): image_id for failure, image_id in zip(rows, known, strict=True)}
+        for failure in self._failures:
+            filling = failure.filling
+            image_id = filling.image_id if filling is not None else ids[id(failure)]
+            with log_ids(image_id=image_id):
+                log.info("%s", failure.message, extra={"reason": failure.code})
 
     @property
     def _held(self) -> int:

@@ -176,6 +176,18 @@ class Settings(BaseSettings):
         default=2.0, gt=0, description="An image waits no longer than this for its transaction."
     )
 
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Of servers and workers: lines for people, or JSON."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What servers and workers log at least."
+    )
+    traces: str = Field(
+        default="",
+        description="Collector of OpenTelemetry traces over OTLP/HTTP, for example "
+        "http://localhost:4318; empty: none are recorded.",
+    )
+
     host: str = Field(default="127.0.0.1", description="Address that `likeness serve` listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Its port; 0 takes a free one.")
     insecure: bool = Field(

@@ -15,6 +15,7 @@ import numpy as np
 from likeness.catalog import Catalog
 from likeness.catalog.records import Collection, ImageRow, Space
 from likeness.encoders.interface import Encoder
+from likeness.telemetry.tracing import span
 from likeness.types import Embeddings, ImageState
 from likeness.vectors.idset import IdSet
 from search.calibration import Calibrations
@@ -133,6 +134,12 @@ class Searcher:
         An answer is the same as if its request had come alone. Raises as `search` does, for the
         first request that cannot be answered.
         """
+        with span("search", collection=collection, questions=len(requests)):
+            return self._search_many(collection, requests)
+
+    def _search_many(
+        self, collection: str, requests: Sequence[SearchRequest]
+    ) -> list[SearchResponse]:
         known = self._catalog.collection(collection)
         spaces = self._catalog.spaces(known.id)
         groups: dict[tuple[tuple[int, ...], str | None], list[int]] = {}

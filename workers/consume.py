@@ -15,7 +15,10 @@ from celery import signals
 
 from likeness.runtime import Runtime
 from likeness.settings import load_settings
+from likeness.telemetry.logs import configure_logging
+from likeness.telemetry.tracing import configure_tracing, shut_down_tracing
 from workers.app import make_app
+from workers.metrics import TotalsFile
 from workers.orders import Orders
 from workers.process import OpenRuntime, WorkerProcess
 from workers.tasks import register
@@ -29,25 +32,29 @@ _TALKATIVE = ("celery.worker.strategy", "celery.app.trace", "faiss.loader", "kom
 
 def consume(orders: Orders, open_runtime: OpenRuntime = Runtime) -> None:
     """Take messages until told to stop."""
-    logging.basicConfig(
-        level=orders.log_level,
-        format="%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s",
-    )
+    settings = load_settings(**orders.settings)
+    configure_logging(settings.log_format, orders.log_level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     _die_with_parent()
-    settings = load_settings(**orders.settings)
     app = make_app(settings)
     kept: list[WorkerProcess] = []
+    telling: list[TotalsFile] = []
 
     def begin(**_: object) -> None:
+        configure_tracing(settings.traces, "worker")
         process = WorkerProcess(settings, open_runtime, app, Path(orders.run_dir))
         kept.append(process)
+        telling.append(TotalsFile(Path(orders.run_dir), process.owner))
         process.start()
+        telling[-1].start()
 
     def end(**_: object) -> None:
         while kept:
             kept.pop().close()
+        while telling:
+            telling.pop().close()
+        shut_down_tracing()
 
     signals.worker_process_init.connect(begin, weak=False)
     signals.worker_process_shutdown.connect(end, weak=False)

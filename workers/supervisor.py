@@ -26,6 +26,7 @@ from likeness.settings import Settings
 from workers.app import make_app
 from workers.health import Health
 from workers.hints import Hints
+from workers.metrics import WorkerMetrics
 from workers.orders import Orders
 from workers.process import new_owner
 from workers.rundir import RunDir
@@ -52,11 +53,13 @@ class Supervisor:
         command: Sequence[str] = (sys.executable, "-m", "workers.consume"),
         log_level: str = "INFO",
         publish_health: Callable[[Health], None] = lambda _: None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         """command: starts the watched process; its orders are added. Raises SettingsError."""
         self._settings, self._queues, self._command = settings, tuple(queues), tuple(command)
         self._concurrency, self._log_level = concurrency, log_level
         self._publish_health = publish_health
+        self._metrics = metrics
         self._app = make_app(settings)
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +77,8 @@ class Supervisor:
         """Work until stopped; returns the exit status."""
         with tempfile.TemporaryDirectory(prefix="likeness-worker-") as folder:
             run_dir = RunDir(Path(folder))
+            if self._metrics is not None:
+                self._metrics.read_from(run_dir.path)
             sweeping = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
             sweeping.start()
             pause_s, next_health = 0.5, 0.0
@@ -142,16 +147,17 @@ class Supervisor:
         trouble = self._trouble
         if stalled:
             trouble = f"there is work, but nothing got done for {quiet_s:.0f} s"
-        self._publish_health(
-            Health(
-                healthy=trouble is None,
-                idle_s=None if idle_s == float("inf") else round(idle_s, 1),
-                waiting=self._waiting,
-                restarts=self._restarts,
-                trouble=trouble,
-                at=time.time(),
-            )
+        health = Health(
+            healthy=trouble is None,
+            idle_s=None if idle_s == float("inf") else round(idle_s, 1),
+            waiting=self._waiting,
+            restarts=self._restarts,
+            trouble=trouble,
+            at=time.time(),
         )
+        self._publish_health(health)
+        if self._metrics is not None:
+            self._metrics.observe(health)
         if stalled:
             log.error("%s; the worker process is replaced", trouble)
             self._kill()
@@ -172,9 +178,12 @@ class Supervisor:
                         sweeper = Sweeper(runtime, hints, new_owner(), self._queues)
                     sweeper.sweep()
                     assert upkeep is not None
+                    backlogs = upkeep.backlog()
+                    if self._metrics is not None:
+                        self._metrics.backlog = backlogs
                     self._waiting = sum(
                         backlog.pieces
-                        for backlog in upkeep.backlog()
+                        for backlog in backlogs
                         if backlog.queue in self._queues and backlog.state is WorkState.READY
                     )
                     self._trouble = None

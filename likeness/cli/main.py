@@ -13,6 +13,8 @@ import click
 from likeness import __version__
 from likeness.errors import LikenessError
 from likeness.settings import load_settings, setting_origins
+from likeness.telemetry.logs import configure_logging
+from likeness.telemetry.tracing import configure_tracing, shut_down_tracing
 
 # command → (module with a click command of that name, its line in the overview). A literal table,
 # so that `likeness --help` imports neither torch nor a database.
@@ -91,8 +93,13 @@ def cli(ctx: click.Context, /, **flags: Any) -> None:
     `likeness status --settings` prints them. Exit status: 0 done, 1 done with failures listed,
     2 usage or input error.
     """
-    ctx.obj = load_settings(**flags)
-    ctx.meta["likeness.origins"] = setting_origins(ctx.obj, **flags)
+    settings = ctx.obj = load_settings(**flags)
+    ctx.meta["likeness.origins"] = setting_origins(settings, **flags)
+    if settings.log_format == "json":  # servers and workers set up text as well
+        configure_logging("json", settings.log_level)
+    if settings.traces:
+        configure_tracing(settings.traces, ctx.invoked_subcommand or "likeness")
+        ctx.call_on_close(shut_down_tracing)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

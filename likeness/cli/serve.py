@@ -13,6 +13,7 @@ from likeness.cli.output import emit_json, note
 from likeness.errors import SettingsError
 from likeness.runtime import Runtime
 from likeness.settings import Settings
+from likeness.telemetry.logs import configure_logging
 
 
 @click.command()
@@ -43,12 +44,14 @@ def serve(
         if not local:
             _refuse_without_keys(runtime)
         hosts = LOOPBACK_NAMES | {settings.host.lower()} if local else None
+        configure_logging(settings.log_format, settings.log_level)
         listener = _listen(settings.host, settings.port)
         try:
             address = _address(settings.host, listener.getsockname()[1])
             app = create_app(runtime, hosts=hosts)
             config = uvicorn.Config(
                 app,
+                log_config=None,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from likeness.cli.options import json_option
 from likeness.cli.output import emit_json, note
 from likeness.settings import Settings
+from likeness.telemetry.logs import configure_logging
 
 _QUEUES = ("gpu", "cpu", "io")
 
@@ -36,6 +36,7 @@ _QUEUES = ("gpu", "cpu", "io")
     help="Say there every few seconds how the worker is.",
 )
 @click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /healthz there.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus there.")
 @click.option("--check", is_flag=True, help="Only read --health-file: 0 healthy, 1 not.")
 @click.option("--verbose", is_flag=True, help="Say more.")
 @json_option
@@ -47,6 +48,7 @@ def worker(
     concurrency: int,
     health_file: Path | None,
     health_port: int | None,
+    metrics_port: int | None,
     check: bool,
     verbose: bool,
     as_json: bool,
@@ -64,18 +66,19 @@ def worker(
         raise click.UsageError(f"--queues takes {', '.join(_QUEUES)}, not {unknown or 'nothing'}")
 
     from workers.health import published
+    from workers.metrics import serving_metrics
     from workers.supervisor import Supervisor  # with Celery behind it: others start without
 
-    logging.basicConfig(
-        level="DEBUG" if verbose else "INFO", format="%(asctime)s %(levelname)s %(message)s"
-    )
-    with published(health_file, health_port) as publish:
+    level = "DEBUG" if verbose else settings.log_level.upper()
+    configure_logging(settings.log_format, level)
+    with published(health_file, health_port) as publish, serving_metrics(metrics_port) as metrics:
         supervisor = Supervisor(
             settings,
             queues=chosen,
             concurrency=concurrency,
-            log_level="DEBUG" if verbose else "INFO",
+            log_level=level,
             publish_health=publish,
+            metrics=metrics,
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: supervisor.stop())

@@ -9,6 +9,8 @@ from typing import TypeAlias
 from likeness.catalog.serving.jobs import Job
 from likeness.catalog.serving.work import Work
 from likeness.errors import CatalogUnavailable, LikenessError, WorkError
+from likeness.telemetry.logs import log_ids
+from likeness.telemetry.tracing import span
 from workers.leases import Held, Why
 from workers.process import WorkerProcess
 from workers.recovery import Recovery
@@ -32,15 +34,19 @@ def run_one(process: WorkerProcess, kind: str, handler: Handler) -> None:
     if work is None:
         return
     held = process.leases.hold(work)
-    log.info("work %s (%s) of job %s begins, attempt %d", work.id, kind, work.job_id, work.attempts)
-    try:
-        handler(process, held)
-    except Exception as error:  # noqa: BLE001 - a process's edge: recorded in the ledger
-        end_badly(process, held, error)
-    finally:
-        process.leases.release(work)
-        process.progressed()
-    move_on(process, work)
+    with (
+        log_ids(job_id=work.job_id, work_id=work.id),
+        span("work", kind=kind, job_id=work.job_id, work_id=work.id, attempt=work.attempts),
+    ):
+        log.info("%s begins, attempt %d", kind, work.attempts)
+        try:
+            handler(process, held)
+        except Exception as error:  # noqa: BLE001 - a process's edge: recorded in the ledger
+            end_badly(process, held, error)
+        finally:
+            process.leases.release(work)
+            process.progressed()
+        move_on(process, work)
 
 
 def end_badly(process: WorkerProcess, held: Held, error: Exception) -> None:
