@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).resolve().parent.parent
-_EXTRAS = ("cpu", "clusters", "dev", "demo")
+_EXTRAS = ("cpu", "clusters", "server", "remote", "tracing", "milvus", "dev", "demo")
 _LEFT_OUT = re.compile(r"^(nvidia-.*|cuda-.*|triton)$")
 _PREFACE = """\
 # The versions that the tests passed with. `make` installs with `pip install -c constraints.txt`;

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/steps.sh
 
 venv=${VENV:-.venv}
-extras=${EXTRAS:-cpu,clusters,server,dev,demo}
+extras=${EXTRAS:-cpu,clusters,server,remote,tracing,milvus,dev,demo}
 
 usable() { # a Python that can make a virtual environment for us
   have "$1" && "$1" - <<'PY' >/dev/null 2>&1
