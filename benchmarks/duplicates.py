@@ -1,22 +1,24 @@
 """Edited copies found, per edit, at one false match in a thousand images: beside the peers.
 
     python -m benchmarks.duplicates [--data FOLDER] [--encoder NAME] [--home FOLDER] [--every 10]
+        [--orb]
 
 Every tenth photo is edited in each way of `search.duplicates.edits`; each copy is looked for among
 all photos, which stand for a library. A method gives each pair (copy, photo) a score; its threshold
 is the loosest at which at most one query in a thousand (copies and photos alike) matches a photo
 that is not its original. Hash methods compare a copy with every photo; Likeness only with its
 shortlist, so a copy that is not shortlisted is lost. Further columns leave out what it is made of:
-the shortlist from the embedding alone, from PDQ alone, and ORB keypoints for SIFT's. `--home` keeps
-embeddings between runs.
+the shortlist from the embedding alone, from PDQ alone, and with --orb ORB keypoints for SIFT's.
+`--home` keeps embeddings between runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from PIL import Image
 
 from benchmarks.copy_scores import Scores, figures_of, show
 from benchmarks.hash_peers import Bits, hash_methods, pdq
-from benchmarks.orb import OrbSketch, orb_compare, orb_sketch
+from benchmarks.orb import orb_compare, orb_sketch
 from benchmarks.record import write_result
 from likeness.encoders.interface import Encoder
 from likeness.encoders.loading import load_encoder
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoder", default="likeness:tiny")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--every", type=int, default=10)
+    parser.add_argument("--orb", action="store_true")
     options = parser.parse_args(arguments)
     files = sorted(options.data.glob("*.jpg"))
     if not files:
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     copies = _Copies(photos, rows)
     encoder = load_encoder(options.encoder)
     vectors = _Vectors(encoder, options.home)
-    tables = _likeness(photos, copies, vectors)
+    tables = _likeness(photos, copies, vectors, with_orb=options.orb)
     for name, hashed in hash_methods().items():
         tables[name] = _by_hash(photos, copies, hashed)
     tables["PDQ, 8 positions"] = _by_pdq_variants(photos, copies)
@@ -64,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = time.process_time() - begun
     print(f"\n{len(photos)} photos, {len(copies)} copies, {seconds:.0f} s of processor time")
     path = write_result(
-        "duplicates",
-        command=["python", "-m", "benchmarks.duplicates", *(arguments or [])],
+        "duplicates-orb" if options.orb else "duplicates",
+        command=["python", "-m", "benchmarks.duplicates", *(arguments or sys.argv[1:])],
         data=f"photos: {len(photos)} images, every {options.every}th edited in {len(EDITS)} ways",
         encoder=f"{encoder.spec.name} {encoder.fingerprint[:12]}",
         figures=figures,
@@ -121,7 +124,8 @@ class _Vectors:
 
 # --------------------------------------------------------------------------- Likeness
 
-_VARIANTS = ("Likeness", "embedding's list", "PDQ's list", "with ORB")
+_LISTS = ("Likeness", "embedding's list", "PDQ's list")
+_ORB = "with ORB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,52 +141,63 @@ class _Listed:
         return self.alike if variant == "PDQ's list" else self.near | self.alike
 
 
-def _likeness(photos: Sequence[RgbImage], copies: _Copies, vectors: _Vectors) -> dict[str, Scores]:
+def _likeness(
+    photos: Sequence[RgbImage], copies: _Copies, vectors: _Vectors, *, with_orb: bool
+) -> dict[str, Scores]:
     """Score of a pair: of its proof, 0 for what is not on the shortlist or has no proof."""
     base = vectors.of("photos", lambda: photos)
-    sketches = [sketch(photo) for photo in photos]
-    drawn = _Drawn(sketches, [orb_sketch(each) for each in sketches])
+    drawn = _Drawn([sketch(photo) for photo in photos], with_orb=with_orb)
     hashes = pdq(photos)
-    own: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
-    other: dict[str, list[float]] = {variant: [] for variant in _VARIANTS}
+    tally = _Tally((*_LISTS, _ORB) if with_orb else _LISTS)
     for edit in EDITS:
         made = copies.of(edit)
         found = vectors.of(edit.name, lambda made=made: made)  # type: ignore[misc]
         lists = _shortlists(found, pdq(made), base, hashes)
         for copy, row, listed in zip(made, copies.rows, lists, strict=True):
-            own_sketch = sketch(copy)
-            sift, orb = drawn.scores(own_sketch, orb_sketch(own_sketch), listed.of("Likeness"))
-            for variant in _VARIANTS:
-                scores = orb if variant == "with ORB" else sift
-                mine = {each: scores[each] for each in listed.of(variant)}
-                own[variant].append(mine.pop(int(row), -np.inf))
-                other[variant].append(max(mine.values(), default=0.0))
+            tally.add(drawn.scores(sketch(copy), listed), int(row))
     for row, listed in enumerate(_shortlists(base, hashes, base, hashes)):
-        sift, orb = drawn.scores(drawn.sift[row], drawn.orb[row], listed.of("Likeness") - {row})
-        for variant in _VARIANTS:
-            scores = orb if variant == "with ORB" else sift
-            own[variant].append(np.nan)
-            other[variant].append(
-                max((scores[each] for each in listed.of(variant) - {row}), default=0.0)
-            )
-    return {name: Scores(np.array(own[name]), np.array(other[name])) for name in _VARIANTS}
+        others = _Listed(listed.near - {row}, listed.alike - {row})
+        tally.add(drawn.scores(drawn.sift[row], others), None)
+    return tally.scores()
 
 
-@dataclass(frozen=True, slots=True)
+class _Tally:
+    """Scores of every query, by variant."""
+
+    def __init__(self, variants: Sequence[str]) -> None:
+        self._own: dict[str, list[float]] = {variant: [] for variant in variants}
+        self._other: dict[str, list[float]] = {variant: [] for variant in variants}
+
+    def add(self, scores: Mapping[str, dict[int, float]], original: int | None) -> None:
+        """scores: per variant, of the photos that the query was compared with."""
+        for variant, of_photo in scores.items():
+            own = np.nan if original is None else of_photo.pop(original, -np.inf)
+            self._own[variant].append(own)
+            self._other[variant].append(max(of_photo.values(), default=0.0))
+
+    def scores(self) -> dict[str, Scores]:
+        return {
+            name: Scores(np.array(own), np.array(self._other[name]))
+            for name, own in self._own.items()
+        }
+
+
 class _Drawn:
-    """The photos' sketches."""
+    """The photos' sketches, and other pictures compared with them."""
 
-    sift: Sequence[Sketch]
-    orb: Sequence[OrbSketch]
+    def __init__(self, sift: Sequence[Sketch], *, with_orb: bool) -> None:
+        self.sift = sift
+        self._orb = [orb_sketch(each) for each in sift] if with_orb else None
 
-    def scores(
-        self, sift: Sketch, orb: OrbSketch, listed: frozenset[int]
-    ) -> tuple[dict[int, float], dict[int, float]]:
-        """Of a picture beside each of the listed photos, by SIFT and by ORB."""
-        return (
-            {row: _score(compare(self.sift[row], sift)) for row in listed},
-            {row: _score(orb_compare(self.orb[row], orb)) for row in listed},
-        )
+    def scores(self, picture: Sketch, listed: _Listed) -> dict[str, dict[int, float]]:
+        """Per variant, of the picture beside each photo listed."""
+        both = listed.of("Likeness")
+        of_photo = {row: _score(compare(self.sift[row], picture)) for row in both}
+        found = {name: {row: of_photo[row] for row in listed.of(name)} for name in _LISTS}
+        if self._orb is not None:
+            orb = orb_sketch(picture)
+            found[_ORB] = {row: _score(orb_compare(self._orb[row], orb)) for row in both}
+        return found
 
 
 def _score(evidence: Evidence | None) -> float:

@@ -38,6 +38,9 @@ class Size(StrEnum):
 
 _IMAGES_PER_ROOT = {Size.SMALL: 2.0, Size.MEDIUM: 0.7, Size.LARGE: 0.25}
 _LEIDEN_RESOLUTION = {Size.SMALL: 6.0, Size.MEDIUM: 2.0, Size.LARGE: 0.7}
+_LEIDEN_FEW = 4000
+"""From here on the resolution grows with √n, as the number of clusters of k-means does: at a fixed
+one, communities grow with the collection (Fortunato & Barthélemy, 2007)."""
 _LEIDEN_NEIGHBOURS = 15
 _HDBSCAN_DIMENSIONS = 32
 _HDBSCAN_MOST = 20_000
@@ -80,7 +83,7 @@ def by_leiden(graph: NeighbourGraph, size: Size, *, random_seed: int = 0) -> Lab
     partition = leidenalg.find_partition(
         network,
         leidenalg.RBConfigurationVertexPartition,
-        resolution_parameter=_LEIDEN_RESOLUTION[size],
+        resolution_parameter=_LEIDEN_RESOLUTION[size] * max(1.0, n / _LEIDEN_FEW) ** 0.5,
         n_iterations=4,
         seed=random_seed,
     )
