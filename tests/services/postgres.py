@@ -70,15 +70,15 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, *, durable: bool = False) -> None:
         self._binaries, self._durable = binaries, durable
-        self._user = _unprivileged_user()
+        self.user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="likeness-postgres-"))
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
-            if self._user is not None:
-                shutil.chown(self._folder, user=self._user)
+            if self.user is not None:
+                shutil.chown(self._folder, user=self.user)
             self._initialise()
             self._start()
         except BaseException:
@@ -131,17 +131,18 @@ class PostgresServer:
                     os.kill(pid, signal.SIGCONT)
 
     def _admin(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self._conninfo(), autocommit=True) as connection:
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
             connection.execute(statement)
 
-    def _conninfo(self) -> str:
+    def conninfo(self) -> str:
+        """For administration, as libpq takes it."""
         return f"host=127.0.0.1 port={self._port} user={_USER} dbname=postgres connect_timeout=5"
 
     def _initialise(self) -> None:
         subprocess.run(
             [self._binaries / "initdb", "-D", self._folder / "data", "-U", _USER, "-A", "trust",
              "-E", "UTF8", "--locale=C", "--no-sync"],
-            user=self._user, cwd=self._folder, check=True, capture_output=True,
+            user=self.user, cwd=self._folder, check=True, capture_output=True,
         )  # fmt: skip
 
     def _start(self) -> None:
@@ -153,13 +154,13 @@ class PostgresServer:
                 [self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self._port),
                  "-h", "127.0.0.1", "-k", self._folder, "-c", "max_connections=60",
                  *([] if self._durable else careless)],
-                user=self._user, cwd=self._folder, stdout=log, stderr=log,
+                user=self.user, cwd=self._folder, stdout=log, stderr=log,
                 preexec_fn=die_with_parent,
             )  # fmt: skip
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
             try:
-                psycopg.connect(self._conninfo()).close()
+                psycopg.connect(self.conninfo()).close()
             except psycopg.OperationalError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     text = (self._folder / "log").read_text(errors="replace")

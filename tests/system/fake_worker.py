@@ -12,15 +12,18 @@ import sys
 
 from likeness.settings import Settings, load_settings
 from tests.fakes.runtime import FakeRuntime
-from tests.system.indexing_run import SlowEncoder
+from tests.system.poison import PoisonedEncoder
+from tests.system.skew import skew_from_environment
 from workers.consume import consume
 from workers.orders import Orders
 from workers.supervisor import Supervisor
 
 
 def main(seconds_per_batch: str, *rest: str) -> int:
+    skew_from_environment()
+
     def open_runtime(settings: Settings) -> FakeRuntime:
-        return FakeRuntime(settings, SlowEncoder(float(seconds_per_batch)))
+        return FakeRuntime(settings, PoisonedEncoder(float(seconds_per_batch)))
 
     if "--consume" in rest:
         consume(Orders.from_text(sys.stdin.read()), open_runtime)

@@ -21,7 +21,7 @@ from likeness.settings import Settings, load_settings
 from tests.fakes.pictures import write_pictures
 from tests.fakes.runtime import FakeRuntime
 from tests.system.contents import assert_search_is_right, content_of, difference
-from tests.system.indexing_run import SlowEncoder
+from tests.system.poison import PoisonedEncoder
 from tests.system.stack import ROOT, Stack
 from workers.queue import WorkQueue
 
@@ -124,7 +124,7 @@ class Lab:
                 name: getattr(self.settings, name) for name in ("decode_timeout_s", "decode_memory")
             }
         )
-        with FakeRuntime(settings, SlowEncoder(0.0)) as runtime:
+        with FakeRuntime(settings, PoisonedEncoder(0.0)) as runtime:
             Indexer(runtime).index(
                 IndexRequest(collection, sources=[str(photos)]), Progress(), threading.Event()
             )
