@@ -33,7 +33,7 @@ from api.schemas.duplicates import (
 )
 from api.schemas.jobs import Job
 from api.service import TheService
-from api.sorting.review import Order, Status, gain
+from api.sorting.review import LiveGroup, Order, Status, gain
 from api.sorting.service import TheSorting
 from likeness.catalog.sorting.duplicates import DuplicateRecords
 from likeness.catalog.sorting.verdicts import Verdict
@@ -117,7 +117,7 @@ def list_duplicates(
     )
 
 
-def _until(groups: list, group_id: int) -> list:  # type: ignore[type-arg]
+def _until(groups: list[LiveGroup], group_id: int) -> list[LiveGroup]:
     """The groups up to this one; all of them when it is not among them."""
     for number, live in enumerate(groups):
         if live.group.id == group_id:

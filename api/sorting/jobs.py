@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _REPORT_S = 0.5
 _LOST_AFTER = timedelta(minutes=2)
+_QUEUE_LOST_AFTER = timedelta(days=1)
+"""A job that waits gives no sign of life."""
 
 
 class Stopped(Exception):
@@ -77,7 +79,8 @@ class SortingJobs:
     def settle_lost(self, kinds: frozenset[str]) -> None:
         """Jobs of these kinds whose service died are failed: nobody works on them any more."""
         for job in self._jobs.recent(limit=1000):
-            silent = datetime.now(UTC) - job.updated_at > _LOST_AFTER
+            patience = _QUEUE_LOST_AFTER if job.state is JobState.QUEUED else _LOST_AFTER
+            silent = datetime.now(UTC) - job.updated_at > patience
             if job.kind in kinds and not job.state.final and silent:
                 self._jobs.finish(
                     job.id, JobState.FAILED, "the service stopped meanwhile; ask again"

@@ -21,6 +21,7 @@ from likeness.catalog.records import Collection, Space
 from likeness.catalog.serving.jobs import Job
 from likeness.catalog.sorting.clusters import StoredRun
 from likeness.catalog.sorting.points import point_facts
+from likeness.catalog.where import parse_where
 from likeness.errors import SnapshotDamaged
 from search.clusters.map import FILE_NAME as MAP_FILE
 from search.clusters.map import load_map
@@ -56,8 +57,10 @@ class Sorting:
     # ---------------------------------------------------------------- jobs
 
     def find(self, collection: Collection, request: FindRequest) -> Job:
-        """A job that looks for copies. Raises InputError for a rule that there is not."""
+        """A job that looks for copies. Raises InputError for an unknown rule, WhereError."""
         parse_keep(request.keep)
+        if request.where:
+            parse_where(request.where)
 
         def work(progress: JobProgress) -> None:
             report = self.finding.find(collection, request, progress)

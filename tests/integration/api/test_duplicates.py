@@ -243,6 +243,7 @@ def test_what_cannot_be_looked_for_is_said_at_once(client: TestClient) -> None:
         ({"against": "elsewhere"}, "collection_not_found"),
         ({"encoder": "none:such"}, "query_invalid"),
         ({"least": "related"}, "request_invalid"),
+        ({"where": "(taken:2019"}, "where_invalid"),
     ):
         sent = client.post(DUPLICATES, json=asked)
         assert sent.json()["code"] == code, asked

@@ -70,7 +70,7 @@ export class Cards {
   #card(item, at) {
     const group = Boolean(item.clusters);
     const size = group ? item.images : item.size;
-    const covers = group ? [item.cover].filter(Boolean) : [item.cover, ...item.typical.filter(({ id }) => id !== item.cover?.id)].filter(Boolean).slice(0, 4);
+    const covers = group ? item.covers.filter(Boolean).slice(0, 4) : [item.cover, ...item.typical.filter(({ id }) => id !== item.cover?.id)].filter(Boolean).slice(0, 4);
     const link = el(
       "a",
       {

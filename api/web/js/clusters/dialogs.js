@@ -21,7 +21,7 @@ export function askParts(name) {
 /** Asks how to cluster; resolves to the request, or to null. */
 export function askRun() {
   const option = ([value, label]) => el("option", { value }, label);
-  const method = el("select", { class: "field" }, Object.entries(METHODS).map(option));
+  const method = el("select", { class: "field", id: "cluster-method" }, Object.entries(METHODS).map(option));
   const size = el("select", { class: "field" }, [["small", "Small"], ["medium", "Medium"], ["large", "Large"]].map(([value, label]) => el("option", { value, selected: value === "medium" }, label)));
   const k = el("input", { class: "field", type: "number", min: 2, max: 10000, placeholder: "by size" });
   const kLabel = el("label", { class: "stacked", hidden: true }, "How many", k);

@@ -103,6 +103,7 @@ class ClustersPage {
       onclick: () => go({ view: value === "clusters" ? null : value, n: null, order: null, group: null }),
     }, label);
     const overview = view === "clusters" && this.run && !params().has("n");
+    this.merge.hidden = true;
     const zoom = el("select", { class: "field", "aria-label": "Zoom", id: "zoom" },
       el("option", { value: "" }, "All clusters"),
       LEVELS.filter((level) => this.run && level < this.run.clusters.length).reverse().map((level) => el("option", { value: level, selected: level === this.level }, `${level} groups`)));
@@ -149,7 +150,7 @@ class ClustersPage {
       if (query.has("group") && inside) {
         items = items.filter(({ number }) => inside.clusters.includes(number));
         crumbs = el("p", { class: "crumbs" }, this.#link({ group: null }, `${groups.length} groups`), " › ", el("strong", {}, inside.name));
-      } else items = groups;
+      } else items = groups.map((group) => ({ ...group, covers: this.#coversOf(group) }));
     }
     this.cards.set(items);
     replace(this.results, crumbs, this.cards.element);
@@ -158,6 +159,10 @@ class ClustersPage {
       this.returning = undefined;
       if (at >= 0) this.cards.focusAt(at);
     }
+  }
+
+  #coversOf({ clusters }) {
+    return clusters.map((number) => this.run.clusters.find((each) => each.number === number)?.cover);
   }
 
   #target(item) {

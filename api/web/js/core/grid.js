@@ -222,12 +222,27 @@ export class JustifiedGrid {
 
 /** Calls `load` when the end of a list comes near; returns the element to put there. */
 export function nearEnd(load, margin_px = 900) {
-  const mark = el("div", { class: "near-end", "aria-hidden": "true" });
-  new IntersectionObserver(
+  return watchEnd(load, margin_px).element;
+}
+
+/**
+ * The same, as {element, look()}: `look` is for when the list has changed, because an end that stays
+ * near is not told otherwise.
+ */
+export function watchEnd(load, margin_px = 900) {
+  const element = el("div", { class: "near-end", "aria-hidden": "true" });
+  const observer = new IntersectionObserver(
     (entries) => {
-      if (entries.some((entry) => entry.isIntersecting)) load();
+      if (entries.at(-1).isIntersecting) load();
     },
     { rootMargin: `${margin_px}px 0px` },
-  ).observe(mark);
-  return mark;
+  );
+  observer.observe(element);
+  return {
+    element,
+    look() {
+      observer.unobserve(element);
+      observer.observe(element);
+    },
+  };
 }

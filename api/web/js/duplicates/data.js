@@ -27,8 +27,8 @@ export class Copies {
   }
 
   /** A page of groups with run and totals; filter: {relation, status, order}. */
-  page({ relation, status, order }, after = null) {
-    return get(this.#at(), { relation, status, order, after, limit: PAGE });
+  page({ relation, status, order }, after = null, limit = PAGE) {
+    return get(this.#at(), { relation, status, order, after, limit });
   }
 
   group(id) {

@@ -55,7 +55,7 @@ export class GroupList {
     } else {
       const focused = this.articles.get(group.id).contains(document.activeElement);
       this.groups[at] = group;
-      this.at.member = Math.min(this.at.member, group.members.length - 1);
+      if (at === this.at.group) this.at.member = Math.min(this.at.member, group.members.length - 1);
       this.#draw(group);
       if (focused) this.focus();
     }

@@ -261,7 +261,7 @@ class DuplicatesPage {
     const filter = filterOf(params());
     const [group, page] = await Promise.all([
       this.copies.group(id).catch(() => ({ id, members: [] })),
-      this.copies.page({ ...filter }),
+      this.copies.page(filter, null, 1),
     ]);
     this.totals = page.totals;
     this.bar.show(page, filter);
