@@ -14,8 +14,9 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import FileUnreachable, UrlsAreOff
+from indexer.limits import callers_limits, source_limits
 from indexer.pipeline import default_decode_workers
-from indexer.sources import SourceLimits, read_uri
+from indexer.sources import read_uri
 from indexer.sources.web import WebReader, is_url
 from likeness.catalog.records import ImageRow
 from likeness.errors import ImageTooLarge, UnreadableSource
@@ -36,9 +37,7 @@ class Pictures:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
         self._settings = settings
-        self._limits = SourceLimits(
-            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
-        )
+        self._limits = source_limits(settings)
         workers = settings.decode_workers or default_decode_workers()
         shrink = Shrink(QUERY_MIN_SIDE, _LONGEST)
         self._questions, self._thumbnails = (
@@ -51,7 +50,7 @@ class Pictures:
             for _ in range(2)
         )
         self._cache = ThumbnailCache(settings.thumbnails_root, max_bytes=settings.thumbnail_cache)
-        self._web = WebReader(self._limits)
+        self._web = WebReader(callers_limits(settings))
 
     def close(self) -> None:
         """End the workers."""

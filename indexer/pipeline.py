@@ -45,7 +45,6 @@ from likeness.imaging.decode import DecodeLimits
 from likeness.imaging.pool import DecodePool, PreparedImage
 from likeness.telemetry.totals import TOTALS
 
-_READERS = 4
 _BYTES_AHEAD = 512 * 2**20
 _IMAGES_AHEAD = 256
 
@@ -56,7 +55,8 @@ class PipelineOptions:
 
     batch_size: images per forward pass; None: as large as the encoders like. prune: let go of a
     source's images even when the source is suddenly empty. retry_failed: read failed images again
-    though they have not changed. restore: bring back images that a person removed.
+    though they have not changed. restore: bring back images that a person removed. readers: threads
+    that read at once.
     """
 
     decode_workers: int
@@ -67,6 +67,7 @@ class PipelineOptions:
     retry_failed: bool = False
     restore: bool = False
     prune: bool = False
+    readers: int = 4
 
 
 class Pipeline:
@@ -104,7 +105,7 @@ class Pipeline:
         that repeat another.
         """
         seen = SeenUris()
-        with ThreadPoolExecutor(_READERS, "read") as readers:
+        with ThreadPoolExecutor(self._options.readers, "read") as readers:
             self._settle(self._routed(sources, seen, readers), gate=gate)
         if self._stop.is_set():
             return False
@@ -137,7 +138,7 @@ class Pipeline:
             exists=source.exists,
             restore=self._options.restore,
         )
-        with ThreadPoolExecutor(_READERS, "read") as readers:
+        with ThreadPoolExecutor(self._options.readers, "read") as readers:
             loaded = _loaded(_references(pieces), source, readers, load_now)
             self._settle(router.route(loaded), pieces_only=True)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from indexer.items import Lacking, Piece, Unchanged, Wanted
+from indexer.limits import source_limits
 from indexer.pipeline import Workshop
 from indexer.plan import SeenUris, plan, sweep
 from indexer.progress import Progress
@@ -126,10 +127,12 @@ class QueuedIndexer(Indexer):
         restore: bool,
         space_id: int | None,
         progress: Progress,
+        named: Sequence[str] = (),
     ) -> None:
         """Read, decode, embed and settle pieces in their order, several in hand at once.
 
         space_id: the only space to embed for, None for all that the collection is served from.
+        named: the sources that the operator named, whose hosts may be private ones.
         What of a piece was not settled when this raises is as if it had not been begun.
         """
         collection = self._catalog.collection(collection_name)
@@ -146,7 +149,7 @@ class QueuedIndexer(Indexer):
             restore=restore,
             workshop=self._warm_workshop(spaces),
         )
-        source = UriSource(self._source_limits())
+        source = UriSource(source_limits(self._runtime.settings, named=named))
         try:
             pipeline.run_pieces(pieces, source)
         finally:

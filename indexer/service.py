@@ -11,6 +11,7 @@ from pathlib import Path
 from indexer.admission import Admission, Gate
 from indexer.compaction import Compactor
 from indexer.items import Failure, Filling, Loaded
+from indexer.limits import source_limits
 from indexer.load import filling, with_hash
 from indexer.migration import Agreement, agreement, switch
 from indexer.pipeline import Pipeline, PipelineOptions, Workshop, default_decode_workers
@@ -32,7 +33,6 @@ from likeness.catalog.space_states import switch_spaces
 from likeness.encoders.interface import Encoder
 from likeness.errors import ImageError, InputError
 from likeness.runtime import Runtime
-from likeness.settings import Settings
 from likeness.telemetry.tracing import span
 from likeness.types import ImageState, Tower
 from likeness.vectors.recall import TextQueries
@@ -62,21 +62,6 @@ class IndexRequest:
     retry_failed: bool = False
     restore: bool = False
     prune: bool = False
-
-
-def source_limits(settings: Settings) -> SourceLimits:
-    """What reading an image may cost, and how often other people's servers are asked."""
-    hosts = (host.strip().lower() for host in settings.trusted_hosts.split(","))
-    return SourceLimits(
-        max_bytes=settings.max_bytes,
-        url_timeout_s=settings.fetch_timeout_s,
-        allow_private=settings.allow_private_urls,
-        trusted_hosts=frozenset(host for host in hosts if host),
-        retries=settings.fetch_retries,
-        web_rate=settings.web_rate,
-        store_rate=settings.store_rate,
-        listings=settings.home / "listings",
-    )
 
 
 class Indexer:
@@ -338,6 +323,7 @@ class Indexer:
             retry_failed=retry_failed,
             restore=restore,
             prune=prune,
+            readers=settings.read_threads,
         )
 
     def _fill(

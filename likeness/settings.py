@@ -158,6 +158,12 @@ class Settings(BaseSettings):
         le=20,
         description="How often a server that is busy is asked again, with growing pauses.",
     )
+    read_threads: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Images that are read at once; buckets and web servers like more than disks.",
+    )
     web_rate: float = Field(
         default=20.0,
         ge=0,

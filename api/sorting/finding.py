@@ -13,6 +13,7 @@ import numpy as np
 from api.encoders import WarmEncoders
 from api.sorting.jobs import JobProgress
 from api.sorting.reports import StoredReport, stored_report
+from indexer.limits import source_limits
 from indexer.pipeline import default_decode_workers
 from indexer.sources import SourceLimits, UriReader
 from likeness.catalog.records import Collection, Space
@@ -163,8 +164,7 @@ class Finding:
 
     @property
     def _limits(self) -> SourceLimits:
-        settings = self._runtime.settings
-        return SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+        return source_limits(self._runtime.settings)
 
     @property
     def _workers(self) -> int:

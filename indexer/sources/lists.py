@@ -18,12 +18,12 @@ from indexer.sources.interface import (
     SourceLimits,
     SourceProblem,
 )
-from indexer.sources.patience import rates_of
-from indexer.sources.remote.stores import WebStore
+from indexer.sources.remote.opening import is_remote, store_of
+from indexer.sources.remote.stores import Store
 from indexer.sources.samples import cell, field_value
-from indexer.sources.uris import file_uri, path_from_uri, shown
+from indexer.sources.uris import file_uri, object_uri, path_from_uri, shown
 from indexer.sources.web import is_url
-from likeness.errors import SourceError
+from likeness.errors import SourceError, UnreadableSource
 
 COLUMNS = ("path", "url", "file", "image", "filename", "file_name", "image_path", "image_url")
 """Looked for in this order, ignoring case, when no column is named."""
@@ -49,7 +49,7 @@ class ListSource(Closing):
         self._column = column
         if not self._path.is_file():
             raise SourceError(shown(path), "there is no such list", "check its name")
-        self._web: WebStore | None = None
+        self._stores: dict[str, Store] = {}
         self._kind = self._path.suffix.lower()
         if self._kind in {".csv", ".tsv", ".parquet"}:
             self._column = _choose(self._header(), column, shown(path))
@@ -67,26 +67,35 @@ class ListSource(Closing):
             yield found
 
     def read(self, item: SourceItem) -> bytes:
-        if not is_url(item.uri):
+        if not is_remote(item.uri):
             return read_file(path_from_uri(item.uri), self._limits)
-        if self._web is None:
-            self._web = WebStore(self._limits, rates_of("web", self._limits.web_rate))
-        return self._web.read(item.uri, None)
+        scheme = item.uri.partition("://")[0].lower()
+        try:
+            if scheme not in self._stores:
+                self._stores[scheme] = store_of(item.uri, self._limits)
+            return self._stores[scheme].read(item.uri, None)
+        except SourceError as error:  # no credentials, say
+            raise UnreadableSource(item.path, error.reason, error.remedy) from error
 
     def exists(self, uri: str) -> bool:
-        return is_url(uri) or file_exists(uri)
+        return is_remote(uri) or file_exists(uri)
 
     def close(self) -> None:
-        if self._web is not None:
-            self._web.close()
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
 
     def _item(self, entry: str, fields: Fields) -> SourceItem | SourceProblem:
         if is_url(entry):
             return SourceItem(entry, entry, None, None, fields)
+        if is_remote(entry):
+            scheme, _, rest = entry.partition("://")
+            bucket, _, key = rest.partition("/")
+            return SourceItem(object_uri(scheme.lower(), bucket, key), entry, None, None, fields)
         if entry.startswith("file:///"):
             path = path_from_uri(entry)
         elif "://" in entry or "\x00" in entry:
-            reason = "it is neither a path nor an http(s) URL"
+            reason = "it is neither a path nor a URL that can be read"
             return SourceProblem(entry[:500], reason, ProblemKind.SKIPPED)
         else:
             path = os.path.normpath(self._path.parent / Path(entry).expanduser())

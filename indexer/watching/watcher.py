@@ -44,7 +44,8 @@ class WatchOptions:
 class Watcher:
     """Calls back with what changed in one folder, from the thread that calls `run`.
 
-    scan: everything has to be looked at. follow: those paths have. Both return once that is done.
+    scan: everything has to be looked at. follow: those paths have; False asks to be told of them
+    again, a little later.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Watcher:
         options: WatchOptions,
         *,
         scan: Callable[[], None],
-        follow: Callable[[Sequence[Path]], None],
+        follow: Callable[[Sequence[Path]], bool],
         say: Callable[[str], None],
     ) -> None:
         """Raises SourceError when the folder is not there."""
@@ -72,21 +73,27 @@ class Watcher:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. Raises SourceError when the system cannot watch the folder."""
+        while not stop.is_set():
+            self._run_once(stop)
+
+    def _run_once(self, stop: threading.Event) -> None:
+        """Until `stop` is set, or the folder was away and is back: its watches went with it."""
         with _Events(self._folder, poll=self._options.poll) as events:
             self._scan()  # after events have begun: nothing falls between
             scanned = time.monotonic()
             missing = False
             while not stop.wait(_TICK_S):
                 changed = events.take()
-                if self._identify() != self._identity:
+                found = self._identify()
+                if found != self._identity and (found is None or self._is_empty()):
                     if not missing:
                         self._say(f"{self._folder} is not there; its images are kept, waiting")
                     missing = True
                     continue
-                if missing:
-                    missing = False
+                if missing or found != self._identity:
+                    self._identity = found  # mounted again, a disk may have another number
                     self._say(f"{self._folder} is there again")
-                    return self.run(stop)  # its watches went with it
+                    return
                 now = time.monotonic()
                 for path in changed:
                     if self._concerns(path):
@@ -96,9 +103,9 @@ class Watcher:
                     self._settling = Settling(self._options.settle_s, self._options.patience_s)
                     self._scan()
                     scanned = time.monotonic()
-                elif ready := covering(self._settling.take(now)):
-                    self._follow(ready)
-        return None
+                elif (ready := covering(self._settling.take(now))) and not self._follow(ready):
+                    for path in ready:
+                        self._settling.touch(path, now)
 
     def _concerns(self, path: Path) -> bool:
         """Whether an event can be about an image; a folder that went has any name."""
@@ -110,6 +117,12 @@ class Watcher:
         if extension(path.name) in ARCHIVES:
             return False
         return not path.exists() or self._selection.takes_member(inside)
+
+    def _is_empty(self) -> bool:
+        try:
+            return next(self._folder.iterdir(), None) is None
+        except OSError:
+            return True
 
     def _identify(self) -> tuple[int, int] | None:
         """Which folder it is: an unmounted disk leaves an empty one of the same name."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from indexer.sources import SourceLimits, UriReader
+from indexer.limits import source_limits
+from indexer.sources import UriReader
 from likeness.catalog.sorting.duplicates import DuplicateRecords
 from likeness.cli.options import collection_option, json_option
 from likeness.cli.output import emit_json, note, print_table
@@ -56,7 +57,7 @@ def check(
     Nothing is stored. With --json, one document per file. Exit status 1: a file cannot be read.
     """
     failed = False
-    limits = SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+    limits = source_limits(settings)
     with Runtime(settings) as runtime, UriReader(limits) as reader:
         side = side_of(runtime, collection, encoder)
         stored = DuplicateRecords(runtime.catalog).calibration(side.space.id)

@@ -13,7 +13,9 @@ from likeness.catalog import Catalog
 from likeness.catalog.inspection import damages, inspect_database
 from likeness.catalog.records import Space
 from likeness.catalog.serving.spaces import named_spaces
-from likeness.cli.output import size_text
+from likeness.catalog.serving.upkeep import Upkeep
+from likeness.catalog.serving.work import WorkState
+from likeness.cli.output import duration_text, size_text
 from likeness.encoders.registry import find
 from likeness.encoders.weights import weights_status
 from likeness.errors import LikenessError, SettingsError, SnapshotError, SnapshotMissing
@@ -23,6 +25,7 @@ from likeness.vectors.snapshot import open_snapshot, try_canaries
 
 _LITTLE_SPACE = 5 << 30
 _NO_SPACE = 512 << 20
+_LONG_WAIT_S = 300.0
 
 
 class Status(StrEnum):
@@ -53,6 +56,8 @@ def examine(settings: Settings, *, deep: bool = False) -> Iterator[Finding]:
     yield from _look_at_broker(settings)
     if database[-1].check == "migrations" and database[-1].status is Status.OK:
         with Runtime(settings) as runtime:
+            if settings.broker_url:
+                yield _look_at_queue(runtime.catalog)
             for name, space in named_spaces(runtime.catalog):
                 yield _look_at_weights(settings, name, space)
                 yield _look_at_index(runtime, runtime.catalog, name, space)
@@ -157,6 +162,23 @@ def _look_at_broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", Status.WARN, detail, "raise maxmemory, or start more workers")
     else:
         yield Finding("broker", Status.OK, used)
+
+
+def _look_at_queue(catalog: Catalog) -> Finding:
+    backlog = Upkeep(catalog).backlog()
+    dead = sum(entry.pieces for entry in backlog if entry.state is WorkState.DEAD)
+    ready = [entry for entry in backlog if entry.state is WorkState.READY]
+    if dead:
+        detail = f"{dead:,} pieces of work were given up after too many attempts"
+        remedy = "`likeness jobs` says why; `likeness jobs retry ID` tries again"
+        return Finding("queue", Status.WARN, detail, remedy)
+    waited = max((entry.waited_s for entry in ready), default=0.0)
+    if waited > _LONG_WAIT_S:
+        queues = ", ".join(sorted({entry.queue for entry in ready}))
+        detail = f"work has waited for {duration_text(waited)} in {queues}"
+        return Finding("queue", Status.WARN, detail, "start a worker: `likeness worker`")
+    images = sum(entry.images for entry in backlog)
+    return Finding("queue", Status.OK, f"{images:,} images are waiting or in hand")
 
 
 # --------------------------------------------------------------------------- spaces

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from indexer.sources import SourceLimits, UriReader
+from indexer.limits import source_limits
+from indexer.sources import UriReader
 from likeness.catalog.records import Space, SpaceState
 from likeness.catalog.sorting.clusters import ClusterRecords
 from likeness.cli.cluster_views import (
@@ -211,7 +212,7 @@ def _number(text: str) -> int:
 
 def _empty(runtime: Runtime, collection_id: int) -> list[NearEmpty]:
     settings = runtime.settings
-    limits = SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+    limits = source_limits(settings)
     workers = settings.decode_workers or max(1, len(os.sched_getaffinity(0)))
     found: list[NearEmpty] = []
     after = 0

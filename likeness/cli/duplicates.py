@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from indexer.sources import SourceLimits, UriReader
+from indexer.limits import source_limits
+from indexer.sources import UriReader
 from likeness.catalog import Catalog
 from likeness.catalog.sorting.duplicates import DuplicateRecords
 from likeness.catalog.where import parse_where
@@ -145,11 +146,8 @@ def duplicates(
             only=only,
             recalibrate=recalibrate,
         )
-        limits = SourceLimits(
-            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
-        )
         with (
-            UriReader(limits) as reader,
+            UriReader(source_limits(settings)) as reader,
             open_finder(runtime, side, reader.read, note=note) as finder,
         ):
             report = finder.find(request, other)

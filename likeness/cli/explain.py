@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from indexer.sources import SourceLimits, UriReader, read_uri
+from indexer.limits import source_limits
+from indexer.sources import UriReader, read_uri
 from indexer.sources.uris import file_uri
 from likeness.cli.options import collection_option, json_option
 from likeness.cli.output import emit_json, note
@@ -54,7 +55,7 @@ def explain(
     """
     if (image is None) == (query_id is None):
         raise QueryError("give the query as --image FILE or as --id ID, one of them")
-    limits = SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+    limits = source_limits(settings)
     with Runtime(settings) as runtime, UriReader(limits) as reader:
         known = runtime.catalog.collection(collection)
 

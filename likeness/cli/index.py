@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from indexer.admission import SAME_BYTES, Admission, SameBytesOnly
+from indexer.limits import source_limits
 from indexer.progress import IndexReport, Progress
 from indexer.service import Indexer, IndexRequest
-from indexer.sources import SourceLimits, UriReader
+from indexer.sources import UriReader
 from likeness.catalog.records import Collection
 from likeness.cli.jobs import job_document
 from likeness.cli.options import collection_option, json_option
@@ -148,9 +149,7 @@ def _admission(
         yield lambda _collection: SameBytesOnly()
     else:
         settings = runtime.settings
-        limits = SourceLimits(
-            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
-        )
+        limits = source_limits(settings)
         with UriReader(limits) as reader, open_same_pixels(runtime, reader.read) as same_pixels:
             yield lambda collection: same_pixels(collection.id)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from indexer.limits import source_limits
 from indexer.sources import SourceLimits, UriReader, read_uri
 from indexer.sources.uris import file_uri
 from likeness.cli.options import collection_option, json_option, where_option
@@ -95,7 +96,7 @@ def search(
     Each may be given more than once and carry a weight after a caret, as in --image a.jpg^2 or
     "sunset^0.5". What --not, --not-image and --not-id name is moved away from.
     """
-    limits = SourceLimits(max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls)
+    limits = source_limits(settings)
     terms: list[Term] = []
     all_texts = ([" ".join(words)] if words else []) + list(texts)
     for sign, given in ((1.0, all_texts), (NEGATIVE_WEIGHT, not_texts)):

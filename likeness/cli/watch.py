@@ -13,6 +13,7 @@ from indexer.service import IndexRequest
 from indexer.sources.patterns import Selection
 from indexer.watching.touched import TouchedIndexer
 from indexer.watching.watcher import Watcher, WatchOptions
+from likeness.catalog.serving.jobs import Job
 from likeness.cli.index import report_outcome
 from likeness.cli.options import collection_option, json_option
 from likeness.cli.output import emit_json, note
@@ -116,27 +117,28 @@ class _Here:
     def scan(self) -> None:
         self._do(lambda progress: self._indexer.index(self._request, progress, self._stop))
 
-    def follow(self, folder: Path, paths: Sequence[Path]) -> None:
+    def follow(self, folder: Path, paths: Sequence[Path]) -> bool:
         def work(progress: Progress) -> IndexReport:
             return self._indexer.follow(self._request, folder, paths, progress, self._stop)
 
-        self._do(work)
+        return self._do(work)
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _do(self, work: Callable[[Progress], IndexReport]) -> None:
+    def _do(self, work: Callable[[Progress], IndexReport]) -> bool:
+        """Whether it was done; a watcher outlives a database that is restarted."""
         progress = Progress()
         try:
             with shown(progress):
                 report = work(progress)
         except (CatalogUnavailable, SnapshotError) as error:
-            # The next scan makes up for it: a watcher outlives a database that is restarted.
             note(f"not done now: {error}")
-            return
+            return False
         counts = report.counts
         if counts.settled != counts.kept or counts.gone or counts.problems or report.notices:
             report_outcome(report, as_json=self._as_json)
+        return True
 
 
 class _Queued:
@@ -150,27 +152,33 @@ class _Queued:
 
         self._queue = WorkQueue(runtime.settings, runtime.catalog)
         self._request, self._as_json = request, as_json
+        self._job: Job | None = None
 
     def scan(self) -> None:
-        self._hand_over(self._request)
+        self._hand_over()
 
-    def follow(self, folder: Path, paths: Sequence[Path]) -> None:
-        del folder, paths
-        # All of the folder: patterns count from it, and looking costs a worker little.
-        self._hand_over(self._request)
+    def follow(self, folder: Path, paths: Sequence[Path]) -> bool:
+        """One job at a time: what changes while it runs is for the next one."""
+        del folder, paths  # all of it: patterns count from there, and looking costs a worker little
+        try:
+            if self._job is not None and not self._queue.jobs.get(self._job.id).state.final:
+                return False
+        except CatalogUnavailable:
+            return False
+        return self._hand_over()
 
     def close(self) -> None:
         self._queue.close()
 
-    def _hand_over(self, request: IndexRequest) -> None:
+    def _hand_over(self) -> bool:
         try:
-            job = self._queue.index(request)
+            job = self._job = self._queue.index(self._request)
         except CatalogUnavailable as error:
             note(f"not handed over now: {error}")
-            return
+            return False
         if self._as_json:
             emit_json({"schema": "likeness.watch/1", "job": job.id})
         else:
-            click.echo(
-                f"job {job.id}: {', '.join(request.sources)} (`likeness jobs show {job.id}`)"
-            )
+            folder = ", ".join(self._request.sources)
+            click.echo(f"job {job.id}: {folder} (`likeness jobs show {job.id}`)")
+        return True

@@ -14,9 +14,10 @@ from PIL import Image as Pixels
 from api.schemas.images import Image, image_document
 from api.schemas.search import answer_document
 from api.schemas.vectors import explanation_document
+from indexer.limits import source_limits
 from indexer.progress import IndexReport, Progress
 from indexer.service import Indexer, IndexRequest
-from indexer.sources import SourceLimits, read_uri
+from indexer.sources import read_uri
 from indexer.uploads import UploadIndexer, UploadStore
 from likeness.catalog.records import REMOVED, ImageRow
 from likeness.catalog.where import parse_where
@@ -50,10 +51,7 @@ class LocalClient:
     def __init__(self, runtime: Runtime, collection: str) -> None:
         self.collection = collection
         self._runtime = runtime
-        settings = runtime.settings
-        self._limits = SourceLimits(
-            max_bytes=settings.max_bytes, allow_private=settings.allow_private_urls
-        )
+        self._limits = source_limits(runtime.settings)
         self._opened: Searcher | None = None
 
     def search(

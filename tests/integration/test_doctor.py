@@ -12,7 +12,10 @@ import pytest
 
 from indexer.progress import Progress
 from indexer.service import Indexer, IndexRequest
+from likeness.catalog import Catalog
 from likeness.catalog.engine import make_engine, parse_url, writing
+from likeness.catalog.serving.ledger import Ledger
+from likeness.catalog.serving.work import NewWork
 from likeness.cli import checkup
 from likeness.cli import main as cli_main
 from likeness.cli.checkup import Finding, Status, examine
@@ -21,6 +24,7 @@ from likeness.settings import Settings, load_settings
 from tests.fakes.encoder import FakeEncoder
 from tests.fakes.pictures import write_pictures
 from tests.fakes.runtime import FakeRuntime
+from tests.services.redis import RedisServer, find_redis
 from workers.broker_health import BrokerHealth
 
 
@@ -213,3 +217,23 @@ def test_a_broker_that_is_not_there_or_is_none_fails(tmp_path: Path) -> None:
     for url in (f"redis://127.0.0.1:{closed_port()}/0", "amqp://127.0.0.1"):
         found = findings(load_settings(home=tmp_path, broker_url=url))["broker"]
         assert found.status is Status.FAIL
+
+
+@pytest.mark.services
+def test_a_real_broker_and_what_waits_behind_it(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = find_redis()
+    if program is None:
+        pytest.skip("Redis is not installed")
+    with RedisServer(program) as server:
+        queued = settings.model_copy(update={"broker_url": server.url})
+        found = findings(queued)
+        assert (found["broker"].status, found["queue"].status) == (Status.OK, Status.OK)
+        server.client().config_set("maxmemory-policy", "allkeys-lru")
+        assert "noeviction" in findings(queued)["broker"].remedy
+        with Catalog.open(settings.catalog_url) as catalog:
+            Ledger(catalog).submit("default", "index", {}, [NewWork("embed", "gpu", {}, 70)])
+        assert "70 images" in findings(queued)["queue"].detail
+        monkeypatch.setattr(checkup, "_LONG_WAIT_S", -1.0)
+        assert "likeness worker" in findings(queued)["queue"].remedy

@@ -42,6 +42,7 @@ class Watched:
         self.reports: list[IndexReport] = []
         self.said: list[str] = []
         self.scans = 0
+        self.refusals = 0
 
     def ready(self) -> dict[str, int]:
         """Path below the folder → image id."""
@@ -73,8 +74,12 @@ def watching(
             watched.reports.append(indexer.index(request, Progress(), stop))
             watched.scans += 1
 
-        def follow(paths: Sequence[Path]) -> None:
+        def follow(paths: Sequence[Path]) -> bool:
+            if watched.refusals:
+                watched.refusals -= 1
+                return False
             watched.reports.append(indexer.follow(request, folder, paths, Progress(), stop))
+            return True
 
         watcher = Watcher(
             folder,
@@ -212,11 +217,36 @@ def test_a_folder_that_disappears_keeps_its_images_until_it_is_back(tmp_path: Pa
         watched.eventually(lambda found: "afterwards.png" in found)
 
 
+def test_a_folder_that_is_mounted_again_may_be_another_one(tmp_path: Path) -> None:
+    with watching(tmp_path) as watched:
+        away = tmp_path / "unmounted"
+        watched.folder.rename(away)
+        watched.folder.mkdir()  # as an empty mount point is left
+        deadline = time.monotonic() + TIMEOUT_S
+        while not watched.said and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert len(watched.ready()) == 12
+        watched.folder.rmdir()
+        shutil.copytree(away, watched.folder)  # another inode, as another device would have
+        draw_picture(83).save(watched.folder / "afterwards.png")
+        found = watched.eventually(lambda found: "afterwards.png" in found)
+        assert len(found) == 13
+
+
 def test_what_no_event_told_is_found_by_the_next_scan(tmp_path: Path) -> None:
     options = WatchOptions(settle_s=3600.0, patience_s=3600.0, rescan_s=0.5)
     with watching(tmp_path, options) as watched:
         draw_picture(90).save(watched.folder / "new.png")
         watched.eventually(lambda found: "new.png" in found)
+
+
+def test_what_cannot_be_done_now_is_done_later(tmp_path: Path) -> None:
+    with watching(tmp_path) as watched:
+        watched.refusals = 2
+        draw_picture(92).save(watched.folder / "new.png")
+        watched.eventually(lambda found: "new.png" in found)
+        assert watched.refusals == 0
 
 
 def test_changes_are_found_by_polling_too(tmp_path: Path) -> None:
@@ -233,7 +263,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
             Selection(),
             QUICK,
             scan=lambda: None,
-            follow=lambda _: None,
+            follow=lambda _: True,
             say=lambda _: None,
         )
 

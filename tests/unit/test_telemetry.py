@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +140,35 @@ def test_totals_of_processes_add_up_and_the_memory_of_a_device_is_counted_once()
     assert added.stage_seconds == {"embed": 2.5, "read": 2.0}
     assert (added.outcomes, added.failures) == ({"stored": 7}, {"corrupt": 1})
     assert added.gpu == {"cuda:0 used": 500, "cuda:0 total": 1000, "cuda:0 ours": 400}
+
+
+class FakeCuda:
+    """What is asked of torch.cuda, of a machine with one GPU."""
+
+    def is_available(self) -> bool:
+        return True
+
+    is_initialized = is_available
+
+    def device_count(self) -> int:
+        return 1
+
+    def mem_get_info(self, device: int) -> tuple[int, int]:
+        return 300, 1000
+
+    def memory_reserved(self, device: int) -> int:
+        return 200
+
+
+def test_memory_of_a_gpu_is_told_once_there_is_one(
+    totals: Totals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert totals.as_dict()["gpu"] == {}
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=FakeCuda()))  # type: ignore[arg-type]
+    assert totals.as_dict()["gpu"] == {
+        "cuda:0 used": 700, "cuda:0 total": 1000, "cuda:0 ours": 200
+    }  # fmt: skip
 
 
 def test_many_threads_lose_no_count(totals: Totals) -> None:

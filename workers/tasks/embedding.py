@@ -15,6 +15,7 @@ from likeness.catalog.records import Batch, CommitResult
 from likeness.catalog.serving.jobs import Job
 from likeness.catalog.serving.work import Tally, Work
 from likeness.errors import AlreadyDone, CatalogUnavailable
+from workers.kinds import INDEX_JOB
 from workers.leases import Held, Why
 from workers.process import WorkerProcess
 from workers.tasks.running import HandBack, end_badly, job_of
@@ -57,6 +58,7 @@ class _Stint:
                 restore=self._options.restore,
                 space_id=self._options.space_id,
                 progress=Progress(),
+                named=self._job.request["sources"] if self._job.kind == INDEX_JOB else (),
             )
         except Exception as error:  # noqa: BLE001 - a process's edge: recorded in the ledger
             for held in self._open:

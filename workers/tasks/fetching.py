@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from indexer.limits import callers_limits
 from indexer.sources.web import WebReader
 from indexer.uploads import Upload, UploadStore
 from likeness.catalog.serving.work import Tally
@@ -19,7 +20,7 @@ _FETCHERS = 4
 def fetch(process: WorkerProcess, held: Held) -> None:
     """The pictures are on disk and ready to be embedded, or listed with the reason in the job."""
     settings, urls = process.settings, held.work.payload["urls"]
-    store, web = UploadStore(settings.uploads_root), WebReader(process.indexer.limits)
+    store, web = UploadStore(settings.uploads_root), WebReader(callers_limits(settings))
 
     def one(url: str) -> Upload | ImageError:
         try:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -22,9 +23,12 @@ from indexer.sources.interface import ProblemKind, SourceItem, SourceLimits, Sou
 from indexer.sources.patterns import Selection
 from indexer.sources.remote.stores import Entry, Store
 from indexer.sources.tarred import Member, TarSource
-from likeness.errors import UnreadableSource
+from likeness.errors import SourceError, UnreadableSource
 
 _EVERYTHING = Selection.of(["*"], hidden=True)
+
+ASK_EVERY_S = 10.0
+"""Between questions whether an archive that is being read is still the same."""
 
 PART_BYTES = 8 << 20
 """Fetched at once by a stream: few requests, and little to fetch again after a broken one."""
@@ -42,6 +46,7 @@ class RemoteArchive:
         self.uri, self.path = entry.uri, entry.path
         self.size, self.mtime_ns = entry.size, entry.version
         self._store = store
+        self._changed, self._ask_at = False, time.monotonic() + ASK_EVERY_S
 
     def open(self) -> IO[bytes]:
         return cast(IO[bytes], io.BufferedReader(_Parts(self), PART_BYTES))
@@ -53,8 +58,17 @@ class RemoteArchive:
         return self._store.read_range(self.uri, offset, stop)
 
     def changed(self) -> bool:
-        """Not asked for each member; a shard that is overwritten has its checksums in decoding."""
-        return False
+        """Asked of the store now and then, not for each member."""
+        now = time.monotonic()
+        if not self._changed and now >= self._ask_at:
+            self._ask_at = now + ASK_EVERY_S
+            try:
+                found = self._store.info(self.uri)
+            except (UnreadableSource, SourceError):  # it cannot be told
+                return False
+            known = (self.size, self.mtime_ns)
+            self._changed = found is None or (found.size, found.version) != known
+        return self._changed
 
     def close(self) -> None:
         self._store.close()

@@ -169,7 +169,7 @@ class ObjectStore:
             return Gone(uri, "there is no such object")
         if kind in _NO_CREDENTIALS:
             return SourceError(uri, "there are no credentials for it", _CREDENTIALS[self._scheme])
-        if isinstance(error, PermissionError):
+        if isinstance(error, PermissionError) or str(error).startswith(_FORBIDDEN):
             said = str(error) or "access denied"
             return SourceError(uri, f"it may not be read ({said})", _CREDENTIALS[self._scheme])
         if isinstance(error, asyncio.TimeoutError):
@@ -178,6 +178,8 @@ class ObjectStore:
         return PassingTrouble(uri, f"it cannot be fetched: {str(error) or kind}")
 
 
+_FORBIDDEN = ("Forbidden", "Anonymous caller", "Invalid Credentials")
+"""How gcsfs begins what it says of a bucket that may not be read; an OSError like any other."""
 _TIMES = ("LastModified", "updated", "mtime", "created")
 _NO_CREDENTIALS = frozenset(
     {

@@ -58,7 +58,7 @@ def test_a_text_list_names_paths_and_urls_relative_to_itself(photos: Path) -> No
 def test_repeated_entries_count_once_and_odd_ones_are_reported(photos: Path) -> None:
     (photos.parent / "list.txt").write_text(
         f"photos/a.jpg\n./photos/../photos/a.jpg\n{(photos / 'a.jpg').as_uri()}\n"
-        "ftp://x.org/a.jpg\ns3://bucket/a.jpg\n"
+        "ftp://x.org/a.jpg\nsftp://host/a.jpg\n"
     )
     source = open_list(photos.parent / "list.txt")
     found = list(source.scan())

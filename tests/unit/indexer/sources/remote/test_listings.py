@@ -188,6 +188,19 @@ def test_a_shard_on_a_web_server_is_streamed_and_its_list_remembered(
         assert len(items(source)) == 3
 
 
+def test_a_shard_that_is_replaced_while_it_is_read_gives_no_wrong_image(
+    web: WebFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.sources.remote.archives.ASK_EVERY_S", 0.0)
+    (web.root / "s.tar").write_bytes(shard(10))
+    with open_source(f"{web.url}/s.tar", limits=LIMITS) as source:
+        found = items(source)
+        assert source.read(found[0]).endswith(b"0")
+        (web.root / "s.tar").write_bytes(shard(12))
+        with pytest.raises(UnreadableSource, match="changed while being read"):
+            source.read(found[1])
+
+
 def test_a_zip_on_a_web_server_is_read_without_fetching_all_of_it(
     web: WebFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from indexer.sources import (
     SourceLimits,
     SourceProblem,
     UriReader,
+    open_list,
     open_source,
     read_uri,
 )
@@ -102,6 +103,18 @@ def test_a_prefix_offers_the_images_below_it(scheme: str, spelling: str) -> None
         for item in images:
             assert source.read(item) == FILES[item.path.partition("bucket/")[2]]
             assert read_uri(item.uri, limits=LIMITS) == source.read(item)
+
+
+def test_a_list_may_name_objects(scheme: str, tmp_path: Path) -> None:
+    entries = [f"{scheme}://bucket/photos/{name}" for name in ("b c#1!.jpg", "gone.jpg")]
+    (tmp_path / "list.txt").write_text("\n".join(entries))
+    with open_list(tmp_path / "list.txt", limits=LIMITS) as source:
+        there, gone = items(source)
+        assert there.path == entries[0]
+        assert there.uri.isascii()
+        assert source.read(there) == b"bc"
+        with pytest.raises(UnreadableSource, match="no such object"):
+            source.read(gone)
 
 
 def test_what_vanished_is_known_to_be_gone_and_what_is_left_out_is_not(
