@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -89,7 +89,8 @@ def site() -> Site:
         digest.update(f"{path} {len(assets[path])}\n".encode() + assets[path])
     version = digest.hexdigest()[:16]
     frame = Template(assets.pop(_FRAME).decode())
-    return Site(assets, version, {page.address: _drawn(frame, page, version) for page in PAGES})
+    pages = {page.address: _drawn(frame, page, version, sorted(assets)) for page in PAGES}
+    return Site(assets, version, pages)
 
 
 def _read(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
@@ -102,13 +103,17 @@ def _read(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
     return found
 
 
-def _drawn(frame: Template, page: Page, version: str) -> bytes:
+def _drawn(frame: Template, page: Page, version: str, paths: Sequence[str]) -> bytes:
+    """The page's HTML. Its modules are named, so that a browser asks for all of them at once."""
+    root = f"/assets/{version}"
+    modules = [path for path in paths if path.startswith(("js/core/", f"js/{page.name}/"))]
+    preload = "\n".join(f'<link rel="modulepreload" href="{root}/{path}">' for path in modules)
     links = (
         f'<a href="{each.address}"{" aria-current=page" if each == page else ""}>{each.title}</a>'
         for each in PAGES
     )
     return frame.substitute(
-        title=page.title, name=page.name, nav="".join(links), assets=f"/assets/{version}"
+        title=page.title, name=page.name, nav="".join(links), assets=root, preload=preload
     ).encode()
 
 

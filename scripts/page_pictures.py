@@ -2,7 +2,7 @@
 
     python -m scripts.page_pictures
 
-Indexes what the project drew itself, and one free photo with edits of it, into a temporary home;
+Indexes what the project drew itself, and one free photo, into a temporary home;
 serves it; and writes JPEGs to docs/images, whose README says what may be shown. Needs Chromium and
 the `dev` and `demo` extras.
 """
@@ -25,7 +25,7 @@ from scripts.pictures.collection import make_collection, make_query
 
 _IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 _COMMAND = Path(sys.executable).with_name("likeness")
-_SHOWN = ("drawn/*.jpg", "photos/cat.*", "edited/cat-*")
+_SHOWN = ("drawn/*.jpg", "photos/cat.*")
 _CHROMIUM = ("chromium", "chromium-browser")
 _WINDOW = (1280, 800)
 
@@ -49,7 +49,7 @@ def main() -> int:
 def _service(folder: Path) -> Iterator[str]:
     """The address of the page over a collection of what may be shown."""
     make_collection(folder / "all")
-    pictures, home = folder / "pictures", folder / "home"
+    pictures, home = folder / "library" / "Pictures", folder / "home"
     for pattern in _SHOWN:
         for path in sorted((folder / "all").glob(pattern)):
             target = pictures / path.relative_to(folder / "all")
@@ -70,6 +70,8 @@ def _service(folder: Path) -> Iterator[str]:
 
 def _by_words(browser: Browser, url: str) -> None:
     page = _opened(browser, "light")
+    page.goto(f"{url}/?q=fruit")  # the first question is slower than all others
+    _wait_for_pictures(page)
     page.goto(f"{url}/?q=fruit+on+a+table")
     _wait_for_pictures(page)
     page.locator(".grid li").nth(1).hover()

@@ -36,9 +36,18 @@ export function go(changes, options = {}) {
 export function visit(href, { replace = false, entry = null } = {}) {
   const same = href === location.pathname + location.search;
   if (same && !replace) return;
-  if (replace) history.replaceState(entry ?? history.state, "", href);
-  else history.pushState(entry, "", href);
+  if (replace) {
+    history.replaceState(entry ?? history.state, "", href);
+  } else {
+    rememberScroll();
+    history.pushState(entry, "", href);
+  }
   for (const listener of listeners) listener({ back: false, replaced: replace });
+}
+
+/** The entry of the history knows how far the page is scrolled: `history.state.scroll`. */
+export function rememberScroll() {
+  history.replaceState({ ...history.state, scroll: window.scrollY }, "");
 }
 
 /** Called with {back, replaced} whenever the address has changed, by `go` or by the history. */

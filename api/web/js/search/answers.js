@@ -81,10 +81,13 @@ export async function formOf(question, body) {
   return form;
 }
 
-/** The answers of a question; those of the last few questions are kept, so that Back is instant. */
-export function answersOf(question) {
+/**
+ * The answers of a question. Those of the last few questions are kept, so that Back is instant.
+ * fresh: asked anew.
+ */
+export function answersOf(question, { fresh = false } = {}) {
   const key = sameAnswer(question);
-  const found = kept.get(key) ?? new Answers(question);
+  const found = (!fresh && kept.get(key)) || new Answers(question);
   kept.delete(key);
   kept.set(key, found);
   if (kept.size > KEPT) kept.delete(kept.keys().next().value);

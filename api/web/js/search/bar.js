@@ -4,15 +4,16 @@ import { el, replace } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { isPictureUrl } from "./intake.js";
 import { FRESH, pictureParams } from "./question.js";
-import { go } from "../core/url.js";
+import { go, params } from "../core/url.js";
 
 /**
  * The bar. onFile(blob, name), onUrl(url): a picture was chosen or typed; onCrop(): its part is to be
- * chosen. `show(question, preview)` draws it for a question.
+ * chosen. onAgain(): the same question was asked once more. `show(question, preview)` draws it.
  */
 export class QueryBar {
-  constructor({ onFile, onUrl, onCrop }) {
+  constructor({ onFile, onUrl, onCrop, onAgain }) {
     this.onUrl = onUrl;
+    this.onAgain = onAgain;
     this.onCrop = onCrop;
     this.words = el("input", {
       id: "words", class: "words", type: "text", name: "q", autocomplete: "off",
@@ -59,7 +60,7 @@ export class QueryBar {
   }
 
   focus() {
-    this.words.focus();
+    this.words.focus({ preventScroll: true });
     this.words.select();
   }
 
@@ -83,7 +84,9 @@ export class QueryBar {
       this.onUrl(words);
       return;
     }
-    go({ q: words, ...FRESH });
+    const again = words === (params().get("q") ?? "").trim();
+    go({ q: words, ...FRESH }, { replace: again });
+    if (again) this.onAgain();
     this.words.blur();
   }
 

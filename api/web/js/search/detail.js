@@ -72,7 +72,8 @@ export class Detail {
       this.#close();
       return;
     }
-    const changed = id !== this.id;
+    const known = this.hits().find(({ image }) => image.id === id);
+    const changed = id !== this.id || (known !== undefined && known !== this.hit);
     const whyChanged = why !== this.why;
     this.id = id;
     this.why = why;

@@ -33,13 +33,16 @@ export function listenForPictures({ onFile, onUrl, onStored }) {
     inside = Math.max(0, inside - 1);
     if (!inside) veil.hidden = true;
   });
+  // A tile of this page is taken by the search box only: it may be dragged by mistake.
+  const welcome = (event) =>
+    carriesPicture(event.dataTransfer) && (!ours || event.target.closest?.(".bar") !== null);
   document.addEventListener("dragover", (event) => {
-    if (carriesPicture(event.dataTransfer)) event.preventDefault();
+    if (welcome(event)) event.preventDefault();
   });
   document.addEventListener("drop", (event) => {
     inside = 0;
     veil.hidden = true;
-    if (!carriesPicture(event.dataTransfer) || modalOpen()) return;
+    if (!welcome(event) || modalOpen()) return;
     event.preventDefault();
     take(event.dataTransfer, { onFile, onUrl, onStored });
   });

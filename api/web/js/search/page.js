@@ -2,9 +2,10 @@
 import { get } from "../core/api.js";
 import { el, replace } from "../core/dom.js";
 import { nothingIndexed, openPage } from "../core/frame.js";
+import { keysDialog } from "../core/help.js";
 import { onKeys } from "../core/keys.js";
 import { problemMessage, toast } from "../core/messages.js";
-import { go, onAddress, params } from "../core/url.js";
+import { go, onAddress, params, rememberScroll } from "../core/url.js";
 import { forgetAnswers } from "./answers.js";
 import { QueryBar } from "./bar.js";
 import { chooseCrop } from "./crop.js";
@@ -18,6 +19,20 @@ import { asUpload, previewOf } from "./previews.js";
 import { isAsking, pictureParams, readQuestion, sameAnswer } from "./question.js";
 import { Results } from "./results.js";
 
+const KEYS = [
+  [["/"], "Into the search box"],
+  [["↓"], "From the box to the images"],
+  [["←", "↑", "→", "↓"], "From image to image"],
+  [["Enter"], "Open"],
+  [["Esc"], "Close, or back to the box"],
+  [["w"], "Why it matched"],
+  [["s"], "More like this"],
+  [["+"], "More of this"],
+  [["-"], "Less of this"],
+  [["f"], "Filters"],
+  [["?"], "This list"],
+];
+
 class SearchPage {
   constructor({ session, mayWrite, collection }, rerankers) {
     this.session = session;
@@ -27,6 +42,7 @@ class SearchPage {
       onFile: (blob, name) => void this.withFile(blob, name),
       onUrl: (url) => this.withUrl(url),
       onCrop: () => void this.crop(),
+      onAgain: () => this.render({ again: true }),
     });
     this.filters = new Filters(collection.name);
     this.options = new Options(rerankers, collection.spaces ?? []);
@@ -63,6 +79,7 @@ class SearchPage {
     });
     onKeys({
       "/": () => this.bar.focus(),
+      "?": () => keysDialog("Keys", KEYS),
       f: () => this.filters.open(this.filters.panel.hidden),
       Escape: () => this.escape(),
       ArrowDown: () => this.enterGrid(),
@@ -74,21 +91,31 @@ class SearchPage {
       },
       { within: this.bar.element, typing: true },
     );
-    onAddress(() => this.render());
+    onAddress((how) => this.render(how));
+    history.scrollRestoration = "manual"; // The answers come later than the browser would scroll.
+    window.addEventListener("pagehide", rememberScroll);
     document.addEventListener("likeness:signed-in", () => location.reload());
-    this.render();
+    this.render({ back: true });
     void this.filters.load();
   }
 
-  render() {
+  /** back: to a state that was there before; again: the same question is asked anew. */
+  render({ back = false, again = false } = {}) {
     const address = params();
     const question = readQuestion(address, this.collection);
     const changed = sameAnswer(question) !== this.shown;
     this.question = question;
-    if (changed) {
+    if (changed || again) {
       this.shown = sameAnswer(question);
       this.draw(question);
-      void this.results.show(question, Number(address.get("n")) || 0).then(() => this.openAsAsked());
+      const scrolled = back ? (history.state?.scroll ?? 0) : 0;
+      if (!back) window.scrollTo(0, 0);
+      const shown = this.results.show(question, Number(address.get("n")) || 0, { fresh: !back });
+      void shown.then(() => {
+        if (sameAnswer(question) !== this.shown) return;
+        if (back) window.scrollTo(0, scrolled);
+        this.openAsAsked();
+      });
     }
     if (!changed || !address.get("i")) this.openAsAsked();
   }

@@ -78,7 +78,7 @@ export function whereOf(question) {
   const parts = [];
   for (const values of Object.values(question.facets)) {
     const each = values.map((value) => (/\s/.test(value) ? `(${value})` : value));
-    if (each.length === 1) parts.push(values[0]);
+    if (each.length === 1) parts.push(/\bOR\b/.test(values[0]) ? each[0] : values[0]);
     if (each.length > 1) parts.push(`(${each.join(" OR ")})`);
   }
   const typed = question.where.trim();

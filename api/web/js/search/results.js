@@ -2,7 +2,7 @@
 import { thumbnailUrl } from "../core/api.js";
 import { el, replace } from "../core/dom.js";
 import { count, duration, fileName, odds, plural } from "../core/format.js";
-import { JustifiedGrid, nearEnd } from "../core/grid.js";
+import { JustifiedGrid, watchEnd } from "../core/grid.js";
 import { menu } from "../core/menu.js";
 import { busyWhile, message, problemMessage } from "../core/messages.js";
 import { go, hrefWith } from "../core/url.js";
@@ -56,27 +56,29 @@ export class Results {
       { class: "button", type: "button", hidden: true, onclick: () => void this.grow() },
       "Show more",
     );
+    this.end = watchEnd(() => void this.grow());
     this.notes = el("div", { class: "notes" });
     this.place = el("div", { class: "place-holder" });
     this.element = el(
       "section",
       { class: "results", "aria-label": "Results" },
       above, this.notes, this.grid.element, this.place,
-      nearEnd(() => void this.grow()),
+      this.end.element,
       el("div", { class: "grow" }, this.more),
     );
   }
 
+  /** Those that are shown; while a question is asked, still the ones before. */
   get hits() {
-    return this.answers?.hits ?? [];
+    return this.grid.items;
   }
 
-  /** Shows the answers of a question, at least `wanted` of them if there are. */
-  async show(question, wanted) {
+  /** Shows the answers of a question, at least `wanted` of them if there are; fresh: asked anew. */
+  async show(question, wanted, { fresh = false } = {}) {
     this.control?.abort();
     this.control = new AbortController();
     const { signal } = this.control;
-    const answers = answersOf(question);
+    const answers = answersOf(question, { fresh });
     this.answers = answers;
     if (answers.hits.length || answers.done) {
       this.#draw();
@@ -108,6 +110,7 @@ export class Results {
       if (answers !== this.answers) return;
       this.grid.append(hits);
       this.#count();
+      this.end.look();
       go({ n: answers.hits.length > PAGE ? answers.hits.length : null }, { replace: true });
     } catch (problem) {
       if (problem.name === "AbortError" || answers !== this.answers) return;
@@ -126,9 +129,12 @@ export class Results {
   #draw() {
     const { answers } = this;
     this.place.replaceChildren();
+    const focused = this.grid.element.contains(document.activeElement);
     this.grid.set(answers.hits);
+    if (focused) this.grid.focusAt(0);
     this.#count();
     this.#note();
+    this.end.look();
     if (!answers.hits.length) replace(this.place, nothingFound(answers.question));
   }
 
