@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,9 @@ from api.metrics import Metrics
 from api.pictures import Pictures
 from indexer.progress import Progress
 from indexer.uploads import Upload, UploadIndexer, UploadStore
+from likeness.catalog.records import KnownImage
 from likeness.catalog.serving.jobs import Job, Jobs, JobState
+from likeness.catalog.serving.upkeep import Upkeep
 from likeness.errors import ImageError, LikenessError
 from likeness.runtime import Runtime
 from likeness.types import ImageState
@@ -63,6 +65,11 @@ class Refused:
     message: str
 
 
+def uploads_among(items: Sequence[Upload | Refused]) -> list[Upload]:
+    """Those that are on disk."""
+    return [item for item in items if isinstance(item, Upload)]
+
+
 class Ingest:
     """The write side of a service. Thread-safe; close it."""
 
@@ -89,7 +96,8 @@ class Ingest:
         """Jobs of a service that died are failed: nobody works on them any more."""
         for job in self._jobs.recent(limit=1000):
             silent = datetime.now(UTC) - job.updated_at > _LOST_AFTER
-            if job.kind in (UPLOADS, URLS) and not job.state.final and silent:
+            lost = job.kind in (UPLOADS, URLS) and not job.state.final and silent
+            if lost and not Upkeep(self._catalog).is_queued(job.id):
                 message = "the service stopped meanwhile; what was stored stays, send the rest anew"
                 self._jobs.finish(job.id, JobState.FAILED, message)
 
@@ -114,11 +122,17 @@ class Ingest:
         with ThreadPoolExecutor(_FETCHERS, "fetch") as fetchers:
             return list(fetchers.map(one, urls))
 
-    async def add(self, collection: str, items: Sequence[Upload | Refused]) -> list[Outcome]:
-        """The uploads are in the collection, or failed; one outcome each, in order."""
+    async def add(self, collection: str, items: Sequence[Upload | Refused]) -> list[Outcome] | Job:
+        """The uploads are in the collection, or failed; one outcome each, in order. A job where
+        that takes longer than a request may."""
         loop = asyncio.get_running_loop()
         work = self._lane.submit(self._add, collection, items, Progress(), self._stop)
         return await asyncio.wrap_future(work, loop=loop)
+
+    def cancel(self, job_id: int) -> Job:
+        """The job is asked to stop, whoever does it. Raises JobNotFound."""
+        upkeep = Upkeep(self._catalog)
+        return upkeep.cancel(job_id) if upkeep.is_queued(job_id) else self._jobs.cancel(job_id)
 
     def add_later(self, collection: str, items: Sequence[Upload | Refused]) -> Job:
         """A job that does what `add` does."""
@@ -149,16 +163,28 @@ class Ingest:
         progress: Progress,
         stop: threading.Event,
     ) -> list[Outcome]:
-        known = self._catalog.collection(collection)
-        uploads = [item for item in items if isinstance(item, Upload)]
-        uris = [upload.uri for upload in uploads]
-        before = self._catalog.known_by_uri(known.id, uris)
+        uploads = uploads_among(items)
+        before = self._known(collection, uploads)
         for item in items:
             if isinstance(item, Refused):
                 progress.problem(item.name, item.reason, item.message, counted_as="failed")
         if uploads:
             self._indexer.add(collection, uploads, progress, stop)
-        after = self._catalog.known_by_uri(known.id, uris)
+        return self._outcomes(collection, items, before)
+
+    def _known(self, collection: str, uploads: Sequence[Upload]) -> dict[str, KnownImage]:
+        known = self._catalog.collection(collection)
+        return self._catalog.known_by_uri(known.id, [upload.uri for upload in uploads])
+
+    def _outcomes(
+        self,
+        collection: str,
+        items: Sequence[Upload | Refused],
+        before: Mapping[str, KnownImage],
+    ) -> list[Outcome]:
+        """What became of each since then, from the catalog."""
+        known = self._catalog.collection(collection)
+        after = self._known(collection, uploads_among(items))
         rows = self._catalog.images(known.id, [row.image_id for row in after.values()])
         outcomes = []
         for item in items:

@@ -17,7 +17,7 @@ from likeness.catalog import Catalog
 from likeness.catalog.serving.jobs import Job, Jobs
 from likeness.catalog.serving.ledger import Ledger
 from likeness.catalog.serving.upkeep import Upkeep
-from likeness.catalog.serving.work import NewWork
+from likeness.catalog.serving.work import NewWork, Tally
 from likeness.errors import InputError
 from likeness.settings import Settings
 from workers.app import make_app
@@ -73,14 +73,20 @@ class WorkQueue:
         work = index_work(request.collection, has_space=known, priority=USUAL)
         return self._submit(request.collection, INDEX_JOB, document, work)
 
-    def uploads(self, collection: str, uploads: Sequence[Upload]) -> Job:
-        """A job that adds what is kept in the folder of uploads, which workers must share."""
-        names = [upload.name for upload in uploads]
+    def uploads(self, collection: str, uploads: Sequence[Upload], refused: Tally) -> Job:
+        """A job that adds what is kept in the folder of uploads, which workers must share.
+
+        refused: those of the same request that are not, which the job counts as failed.
+        """
+        names = [upload.name for upload in uploads] + [name for name, _, _ in refused.problems]
+        repeated = len(uploads) - len({upload.uri for upload in uploads})
+        tally = Tally({**refused.counts, "kept": repeated}, refused.failures, refused.problems)
         work = [
             *self._prepared(collection, upload_work(uploads, self._settings.queue_images)),
             *publish_work(collection, stage=2),
         ]
-        return self._submit(collection, UPLOADS_JOB, {"files": names}, work, total=len(uploads))
+        request = {"files": names}
+        return self._submit(collection, UPLOADS_JOB, request, work, total=len(names), tally=tally)
 
     def urls(self, collection: str, urls: Sequence[str]) -> Job:
         """A job that fetches pictures, keeps them in that folder, and adds them."""
@@ -133,8 +139,9 @@ class WorkQueue:
         work: Sequence[NewWork],
         *,
         total: int | None = None,
+        tally: Tally | None = None,
     ) -> Job:
-        job = self.ledger.submit(collection, kind, request, work, total=total)
+        job = self.ledger.submit(collection, kind, request, work, total=total, tally=tally)
         self._hints.send()
         return job
 

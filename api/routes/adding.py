@@ -79,6 +79,8 @@ async def add_images(
             job = await run_in_threadpool(service.ingest.add_later, collection, items)
             return _accepted(job_document(job))
     outcomes = await service.ingest.add(collection, items)
+    if not isinstance(outcomes, list):
+        return _accepted(job_document(outcomes))
     return Response(added_document(outcomes).model_dump_json(), media_type="application/json")
 
 

@@ -52,7 +52,7 @@ def get_job(job_id: JobId, service: TheService) -> Job:
 @router.post("/{job_id}/cancel", summary="Stop a job", dependencies=[MAY_WRITE])
 def cancel_job(job_id: JobId, service: TheService) -> Job:
     """A queued job never starts; a running one stops soon. What is stored stays."""
-    return job_document(service.jobs.cancel(job_id))
+    return job_document(service.ingest.cancel(job_id))
 
 
 @router.get(

@@ -21,7 +21,7 @@ from likeness.catalog.engine import integers, reading, writing
 from likeness.catalog.serving.clock import database_now
 from likeness.catalog.serving.jobs import Job, JobState, job_record, new_job, start_job
 from likeness.catalog.serving.schema import JobRow, WorkRow
-from likeness.catalog.serving.tallies import add_tally
+from likeness.catalog.serving.tallies import add_tally, count_in
 from likeness.catalog.serving.work import NewWork, Tally, Work, WorkState, pack
 from likeness.errors import AlreadyDone, LeaseLost
 
@@ -67,10 +67,16 @@ class Ledger:
         work: Sequence[NewWork],
         *,
         total: int | None = None,
+        tally: Tally | None = None,
     ) -> Job:
-        """A job, queued, with the work that it begins with (and what waits for that)."""
+        """A job, queued, with the work that it begins with (and what waits for that).
+
+        tally: what is settled of it already.
+        """
         with writing(self._engine) as connection:
             job_id = new_job(connection, collection, kind, request, total=total)
+            if tally is not None:
+                count_in(connection, job_id, tally)
             insert_work(connection, job_id, work)
             columns = JobRow.__table__.columns
             row = connection.execute(select(*columns).where(JobRow.id == job_id)).one()

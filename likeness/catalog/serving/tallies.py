@@ -30,14 +30,27 @@ def add_tally(
         connection.execute(
             update(WorkRow).where(WorkRow.id == lease.id).values(tally=json.dumps(new))
         )
+    count_in(connection, lease.job_id, tally, instead_of=old, total=total)
+
+
+def count_in(
+    connection: Connection,
+    job_id: int,
+    tally: Tally,
+    *,
+    instead_of: Mapping[str, Mapping[str, int]] | None = None,
+    total: int | None = None,
+) -> None:
+    """The job holds this tally besides its others, or instead of one; it is locked from here on."""
+    old = instead_of or {}
     job = connection.execute(
         select(JobRow.counts, JobRow.failures, JobRow.problems)
-        .where(JobRow.id == lease.job_id)
+        .where(JobRow.id == job_id)
         .with_for_update()
     ).one()
     values: dict[str, Any] = {
-        "counts": _sum(job.counts, new["counts"], old.get("counts", {})),
-        "failures": _sum(job.failures, new["failures"], old.get("failures", {})),
+        "counts": _sum(job.counts, tally.counts, old.get("counts", {})),
+        "failures": _sum(job.failures, tally.failures, old.get("failures", {})),
         "updated_at": datetime.now(UTC),
     }
     if tally.problems:
@@ -46,7 +59,7 @@ def add_tally(
         values["problems"] = json.dumps([*kept, *fresh][:PROBLEMS_KEPT])
     if total is not None:
         values["total"] = total
-    connection.execute(update(JobRow).where(JobRow.id == lease.job_id).values(**values))
+    connection.execute(update(JobRow).where(JobRow.id == job_id).values(**values))
 
 
 def _sum(text: str, new: Mapping[str, int], old: Mapping[str, int]) -> str:
