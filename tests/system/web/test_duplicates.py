@@ -119,7 +119,7 @@ def test_copies_are_compared_in_five_ways_and_the_address_says_how(watched: Watc
     points = dialog.locator(".matched .line").first.get_attribute("points") or ""
     corners = [float(each) for point in points.split() for each in point.split(",")]
     width, height = (max(corners[part::2]) - min(corners[part::2]) for part in (0, 1))
-    assert width * height == pytest.approx(0.9, abs=0.05), "the crop is a tenth smaller"
+    assert width * height == pytest.approx(0.81, abs=0.05), "a tenth less on either side"
     for key, mode in (("2", "overlay"), ("3", "blink"), ("4", "swipe"), ("5", "difference")):
         press(page, key)
         expect(dialog.locator(f".stack.{mode}")).to_be_visible()
