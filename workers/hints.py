@@ -40,9 +40,10 @@ class Hints:
 
         Raises CatalogError.
         """
+        due = self._upkeep.queues_to_hint(again_after_s=self._again_after_s)
         with self._lock:
             try:
-                for queue in queues:
+                for queue in (queue for queue in queues if queue in due):
                     self._send(queue)
             except _BROKEN as error:
                 self._drop()

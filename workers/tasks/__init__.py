@@ -1,4 +1,4 @@
-"""The Celery tasks: one per kind of work, each a line over `run_one`."""
+"""The Celery tasks: one per kind of work, each a line over `run_ready`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from celery import Celery
 
 from workers.kinds import KINDS, LONG, LONG_LIMIT_S, task_name
 from workers.process import WorkerProcess
-from workers.tasks.running import run_one
+from workers.tasks.running import run_ready
 
 HANDLERS: Mapping[str, str] = {
     "prepare": "workers.tasks.scanning:prepare",
@@ -34,6 +34,6 @@ def register(app: Celery, process: Callable[[], WorkerProcess]) -> None:
 
         def task(_work_id: int | None = None, kind: str = kind) -> None:
             module, _, name = HANDLERS[kind].partition(":")
-            run_one(process(), kind, getattr(importlib.import_module(module), name))
+            run_ready(process(), kind, getattr(importlib.import_module(module), name))
 
         app.task(task, name=task_name(kind), **limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -25,20 +26,29 @@ class HandBack(Exception):
     """Work in hand is to be given back unfinished."""
 
 
-def run_one(process: WorkerProcess, kind: str, handler: Handler) -> None:
-    """The next ready piece of the kind is done, or accounted for; nothing when there is none."""
-    if process.stopping.is_set():
-        return
-    process.progressed()
-    work = process.ledger.claim_next(process.owner, process.settings.queue_lease_s, kind=kind)
-    if work is None:
-        return
+def run_ready(process: WorkerProcess, kind: str, handler: Handler) -> None:
+    """Ready pieces of the kind are done, or accounted for, one after another for a stint.
+
+    A message is worth as many pieces as there is time for; nothing happens when there are none.
+    """
+    until = time.monotonic() + process.settings.queue_stint_s
+    while not process.stopping.is_set():
+        process.progressed()
+        work = process.ledger.claim_next(process.owner, process.settings.queue_lease_s, kind=kind)
+        if work is None:
+            return
+        _run(process, work, handler)
+        if time.monotonic() > until:
+            return
+
+
+def _run(process: WorkerProcess, work: Work, handler: Handler) -> None:
     held = process.leases.hold(work)
     with (
         log_ids(job_id=work.job_id, work_id=work.id),
-        span("work", kind=kind, job_id=work.job_id, work_id=work.id, attempt=work.attempts),
+        span("work", kind=work.kind, job_id=work.job_id, work_id=work.id, attempt=work.attempts),
     ):
-        log.info("%s begins, attempt %d", kind, work.attempts)
+        log.info("%s begins, attempt %d", work.kind, work.attempts)
         try:
             handler(process, held)
         except Exception as error:  # noqa: BLE001 - a process's edge: recorded in the ledger

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -57,21 +57,20 @@ class Upkeep:
             )
             return connection.execute(statement).rowcount > 0
 
+    def queues_to_hint(self, *, again_after_s: float) -> list[str]:
+        """Queues with pieces that `hints` would give; reads only."""
+        with reading(self._engine) as connection:
+            now = database_now(connection)
+            statement = select(WorkRow.queue).where(*_hintable(now, again_after_s)).distinct()
+            return list(connection.execute(statement).scalars())
+
     def hints(self, queue: str, *, limit: int, again_after_s: float) -> list[Hint]:
         """Ready pieces that nobody was told of within again_after_s; they count as told now."""
         with writing(self._engine) as connection:
             now = database_now(connection)
-            told = WorkRow.hinted_at.is_not(None) & (
-                func.abs(now - WorkRow.hinted_at) < again_after_s
-            )
             rows = connection.execute(
                 select(WorkRow.id, WorkRow.kind)
-                .where(
-                    WorkRow.queue == queue,
-                    WorkRow.state == WorkState.READY.value,
-                    WorkRow.due_at <= now,
-                    ~told,
-                )
+                .where(WorkRow.queue == queue, *_hintable(now, again_after_s))
                 .order_by(WorkRow.priority, WorkRow.id)
                 .limit(limit)
                 .with_for_update(skip_locked=True)
@@ -221,6 +220,11 @@ class Upkeep:
             columns = JobRow.__table__.columns
             statement = select(*columns).where(JobRow.id.in_(newest)).order_by(JobRow.id)
             return [job_record(row) for row in connection.execute(statement)]
+
+
+def _hintable(now: ColumnElement[float], again_after_s: float) -> tuple[ColumnElement[bool], ...]:
+    told = WorkRow.hinted_at.is_not(None) & (func.abs(now - WorkRow.hinted_at) < again_after_s)
+    return (WorkRow.state == WorkState.READY.value, WorkRow.due_at <= now, ~told)
 
 
 def _locked(connection: Connection, job_id: int) -> Job:
