@@ -27,7 +27,7 @@ class Rows:
 
     def __init__(self, vectors: Vectors, dtype: Any, device: str) -> None:
         self._vectors, self._dtype, self._device = vectors, dtype, device
-        held = vectors.size * dtype.itemsize <= _HELD_BYTES
+        held = vectors.size * dtype.itemsize <= _room(device)
         self._whole = load(vectors, dtype, device) if held else None
 
     def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Any:
@@ -36,6 +36,14 @@ class Rows:
         if isinstance(rows, slice):
             return self._whole[rows]
         return self._whole[load_torch().from_numpy(rows.astype(np.int64)).to(self._device)]
+
+
+def _room(device: str) -> int:
+    """Bytes of vectors that may be held: half of what a GPU has left, 512 MiB elsewhere."""
+    if not device.startswith("cuda"):
+        return _HELD_BYTES
+    free, _ = load_torch().cuda.mem_get_info(device)
+    return int(free // 2)
 
 
 class Block:
@@ -81,6 +89,36 @@ class Best:
         joined = np.concatenate([self.positions[rows], positions], axis=1)
         self.scores[rows] = top.numpy()
         self.positions[rows] = np.take_along_axis(joined, order.numpy(), 1)
+
+
+def best_on_device(
+    queries: Vectors,
+    base: Vectors,
+    kept: int,
+    *,
+    dtype: Any,
+    device: str,
+    query_rows: int = 8192,
+    base_rows: int = 65_536,
+) -> Best:
+    """The `kept` best rows of base for each query, merged where they are computed.
+
+    A GPU would else spend its time on sending the best of every block here.
+    """
+    torch = load_torch()
+    best, rows = Best(len(queries), kept), Rows(base, dtype, device)
+    for query_start in range(0, len(queries), query_rows):
+        asked = slice(query_start, query_start + query_rows)
+        asking = load(queries[asked], dtype, device)
+        scores = torch.full((len(asking), kept), -torch.inf, device=device)
+        positions = torch.full((len(asking), kept), -1, dtype=torch.int64, device=device)
+        for start in range(0, len(base), base_rows):
+            found, columns = Block(rows[start : start + base_rows]).best(asking, kept)
+            scores, order = torch.cat([scores, found.float()], 1).topk(kept, dim=1)
+            positions = torch.cat([positions, columns + start], 1).gather(1, order)
+        best.scores[asked] = scores.cpu().numpy()
+        best.positions[asked] = positions.cpu().numpy()
+    return best
 
 
 def best_of_block(scores: Any, k: int) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from likeness.vectors.blocks import (
     Best,
     Block,
     Rows,
+    best_on_device,
     load,
     load_torch,
     product_dtype,
@@ -71,6 +72,9 @@ def top_k(
     dtype = load_torch().float32 if full_precision else product_dtype(device, base.shape[1])
     wanted = k + int(without_self)
     kept = min(len(base), wanted if full_precision else with_margin(wanted))
+    if device != "cpu":
+        best = best_on_device(queries, base, kept, dtype=dtype, device=device)
+        return rescored(queries, base, best, k, without_self=without_self)
     query_rows = max(1, min(len(queries), 4096))
     base_rows = max(kept, _BLOCK_SCORES // query_rows)
     best = Best(len(queries), kept)

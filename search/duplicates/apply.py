@@ -124,7 +124,7 @@ def _do(
                 )
             )
         move(source, destination, step.remove.sha256)
-    elif os.path.lexists(source) and not link:
+    elif os.path.lexists(source) and not (link and _is_link_to(source, kept)):
         # Killed between copying to another file system and letting go of the source.
         _check_files(step, source, kept, leaving)
         source.unlink()

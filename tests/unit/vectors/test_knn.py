@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from likeness.vectors.blocks import best_on_device
 from likeness.vectors.kmeans import kmeans_centroids, nearest_centroids
 from likeness.vectors.knn import (
     Neighbours,
@@ -50,6 +51,40 @@ def test_half_precision_products_select_what_full_precision_does() -> None:
     full = top_k(vectors, vectors, 10, without_self=True, full_precision=True)
     half = top_k(vectors, vectors, 10, without_self=True, full_precision=False)
     assert recall_at(half, full, 10) > 0.999
+
+
+def test_near_ties_survive_half_precision_products() -> None:
+    """Cosines of a cluster differ by less than bfloat16 can tell near 1."""
+    random = np.random.default_rng(0)
+    rows = random.standard_normal(64) * 4 + random.standard_normal((3000, 64)) * 0.2
+    vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    full = top_k(vectors, vectors, 10, without_self=True, full_precision=True)
+    half = top_k(vectors, vectors, 10, without_self=True, full_precision=False)
+    assert recall_at(half, full, 10) > 0.99
+
+
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(2, 200), kept=st.integers(1, 9), block=st.integers(1, 90))
+def test_what_is_merged_on_the_device_is_what_brute_force_finds(
+    n: int, kept: int, block: int
+) -> None:
+    import torch
+
+    vectors = clustered(n)
+    kept = min(kept, n)
+    best = best_on_device(
+        vectors,
+        vectors,
+        kept,
+        dtype=torch.float32,
+        device="cpu",
+        query_rows=block,
+        base_rows=max(kept, block),
+    )
+    scores = vectors.astype(np.float32) @ vectors.astype(np.float32).T
+    assert np.allclose(best.scores, -np.sort(-scores, axis=1)[:, :kept], atol=1e-5)
+    found = np.take_along_axis(scores, best.positions.astype(np.int64), 1)
+    assert np.allclose(found, best.scores, atol=1e-5)
 
 
 def test_cells_find_nearly_all_neighbours() -> None:
