@@ -135,6 +135,5 @@ def test_the_checker_would_find_one(watch: Callable[..., Watched], axe: Path) ->
     page = watched.open("/")
     page.evaluate("() => document.querySelector('#words').removeAttribute('aria-label')")
     page.evaluate("() => document.querySelector('#words').removeAttribute('placeholder')")
-    page.evaluate("() => document.querySelector('.filter-head h2').style.color = '#dddddd'")
     found = page.evaluate(_RUN)
-    assert {issue.split(":")[0] for issue in found} >= {"label", "color-contrast"}
+    assert [issue.split(":")[0] for issue in found] == ["label"]

@@ -233,7 +233,9 @@ export function watchEnd(load, margin_px = 900) {
   const element = el("div", { class: "near-end", "aria-hidden": "true" });
   const observer = new IntersectionObserver(
     (entries) => {
-      if (entries.at(-1).isIntersecting) load();
+      // Told late at times, when the list has grown meanwhile: so it is looked at once more.
+      const near = element.getBoundingClientRect().top < window.innerHeight + margin_px;
+      if (entries.at(-1).isIntersecting && near) load();
     },
     { rootMargin: `${margin_px}px 0px` },
   );
