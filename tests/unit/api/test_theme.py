@@ -1,4 +1,4 @@
-"""The page's colours can be read: contrast as WCAG 2.2 asks for text (1.4.3: 4.5 to 1), both themes."""
+"""The page's colours can be read: contrast as WCAG 2.2 asks for text (4.5 to 1), light and dark."""
 
 from __future__ import annotations
 
