@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pixels
 
+from api.schemas.check import CheckedImage
 from api.schemas.images import Image
 from likeness.client.results import Explained, Results
 
@@ -124,6 +125,20 @@ class Client(Protocol):
         collection: str | None = None,
     ) -> Explained:
         """Why an image matched a picture, or another image: shared region, map, attention."""
+        ...
+
+    def check(
+        self,
+        images: Picture | Sequence[Picture],
+        *,
+        least: str = "edited-copy",
+        collection: str | None = None,
+    ) -> list[CheckedImage]:
+        """Of each picture, whether the collection has it, how it is related, and the proof.
+
+        least: the loosest relation that counts: same-bytes, same-pixels, edited-copy, same-scene.
+        Nothing is stored.
+        """
         ...
 
     def close(self) -> None:

@@ -11,9 +11,12 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image as Pixels
 
+from api.encoders import WarmEncoders
+from api.schemas.check import CheckedImage, checked_document
 from api.schemas.images import Image, image_document
 from api.schemas.search import answer_document
 from api.schemas.vectors import explanation_document
+from api.sorting.finding import Finding
 from indexer.limits import source_limits
 from indexer.progress import IndexReport, Progress
 from indexer.service import Indexer, IndexRequest
@@ -26,6 +29,7 @@ from likeness.client.asking import (
     ids_of,
     is_url,
     options_of,
+    pictures_of,
     sources_of,
     wanted,
 )
@@ -35,6 +39,7 @@ from likeness.errors import ImageError, ImageNotFound, QueryError
 from likeness.imaging.thumbnails import thumbnail
 from likeness.runtime import Runtime
 from likeness.types import ImageState, RgbImage
+from search.duplicates.relations import Relation
 from search.explain import explain
 from search.opening import open_searcher
 from search.overlay import draw
@@ -53,6 +58,7 @@ class LocalClient:
         self._runtime = runtime
         self._limits = source_limits(runtime.settings)
         self._opened: Searcher | None = None
+        self._finding: Finding | None = None
 
     def search(
         self,
@@ -190,7 +196,26 @@ class LocalClient:
 
         return Explained(explanation_document(found, image_id, chosen.encoder), picture)
 
+    def check(
+        self,
+        images: Picture | Sequence[Picture],
+        *,
+        least: str = "edited-copy",
+        collection: str | None = None,
+    ) -> list[CheckedImage]:
+        known = self._runtime.catalog.collection(collection or self.collection)
+        if self._finding is None:
+            self._finding = Finding(self._runtime, WarmEncoders(self._runtime))
+        files = [file_bytes(each) for each in pictures_of(images)]
+        if least not in list(Relation)[:-1]:
+            raise QueryError(f"least: {least!r} is none of {', '.join(list(Relation)[:-1])}")
+        found = self._finding.check(known, files, least=Relation(least), limit=10, encoder=None)
+        return [checked_document(each) for each in found]
+
     def close(self) -> None:
+        if self._finding is not None:
+            self._finding.close()
+            self._finding = None
         if self._opened is not None:
             self._opened.close()
             self._opened = None

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 from PIL import Image as Pixels
 
+from api.schemas.check import CheckedImage, CheckedList
 from api.schemas.images import Image, ImagePage
 from api.schemas.jobs import AddedList
 from api.schemas.search import Answer
@@ -24,6 +25,7 @@ from likeness.client.asking import (
     ids_of,
     is_url,
     options_of,
+    pictures_of,
     sources_of,
     wanted,
 )
@@ -189,6 +191,24 @@ class RemoteClient:
 
         found = Explanation.model_validate_json(ask("document"))
         return Explained(found, lambda: ask("picture"))
+
+    def check(
+        self,
+        images: Picture | Sequence[Picture],
+        *,
+        least: str = "edited-copy",
+        collection: str | None = None,
+    ) -> list[CheckedImage]:
+        found: list[CheckedImage] = []
+        files = [file_bytes(each) for each in pictures_of(images)]
+        for start in range(0, len(files), _FILES_AT_ONCE):
+            parts = [
+                ("image", (name, data)) for data, name in files[start : start + _FILES_AT_ONCE]
+            ]
+            address = f"{self._base(collection)}/check"
+            answer = self._send("POST", address, files=parts, params={"least": least})
+            found += CheckedList.model_validate_json(answer.content).images
+        return found
 
     def close(self) -> None:
         self._http.close()

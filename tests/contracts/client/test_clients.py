@@ -44,6 +44,22 @@ def _client(kind: str, folder: Path, opened: ExitStack) -> Client:
     return client
 
 
+def test_a_check_knows_what_is_there(shared: tuple[Client, Path]) -> None:
+    client, folder = shared
+    path = files_of(folder)[3]
+    same, new = client.check([path, draw_pixels(321)], least="same-pixels")
+    assert (same.name, same.known) == (path.name, True)
+    assert (same.matches[0].relation, Path(same.matches[0].image.path).name) == (
+        "same-bytes",
+        path.name,
+    )
+    assert new.known is False
+    (alone,) = client.check(path.read_bytes(), least="same-bytes")
+    assert alone.known
+    with pytest.raises(LikenessError, match="least"):
+        client.check(path, least="related")
+
+
 def files_of(folder: Path) -> list[Path]:
     return sorted(folder.rglob("picture*"), key=lambda path: path.name)
 
