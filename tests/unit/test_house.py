@@ -237,7 +237,7 @@ def _imported(packages: tuple[str, ...]) -> set[str]:
 
 
 def test_what_the_packages_import_is_what_pyproject_asks_for() -> None:
-    """psycopg is named in URLs only; torchvision is what timm's and open_clip's transforms need,
+    """torchvision is what timm's and open_clip's transforms need,
     python-multipart what Starlette reads forms with, milvus-lite what pymilvus runs in-process,
     s3fs and gcsfs what fsspec loads by scheme; OpenTelemetry's packages share one import name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -248,7 +248,7 @@ def test_what_the_packages_import_is_what_pyproject_asks_for() -> None:
     imported = _imported((*PACKAGES, "training"))
     imported -= {name for name in imported - asked if name.startswith("opentelemetry-")}
     assert imported - asked == set(), "imported, but not asked for"
-    indirect = {"psycopg", "python-multipart", "torchvision", "milvus-lite", "s3fs", "gcsfs"}
+    indirect = {"python-multipart", "torchvision", "milvus-lite", "s3fs", "gcsfs"}
     assert asked - imported == indirect, "asked for, but not imported"
 
 
