@@ -47,12 +47,15 @@ def _room(device: str) -> int:
 
 
 class Block:
-    """Rows [b, d] to score queries against, about their middle unless they are in float32."""
+    """Rows [b, d] to score queries against, about their middle unless the products are in float32.
 
-    def __init__(self, rows: Any) -> None:
+    rows: as exact as there are; rounded to dtype only after the middle is taken off.
+    """
+
+    def __init__(self, rows: Any, dtype: Any) -> None:
         wide = rows.float()
-        self._middle = None if rows.dtype == wide.dtype else wide.mean(dim=0)
-        self._rows = rows if self._middle is None else (wide - self._middle).to(rows.dtype)
+        self._middle = None if dtype == wide.dtype else wide.mean(dim=0)
+        self._rows = wide if self._middle is None else (wide - self._middle).to(dtype)
 
     def best(self, queries: Any, kept: int) -> tuple[Any, Any]:
         """The `kept` highest scores of each query, and their columns. queries: [q, d]."""
@@ -113,7 +116,7 @@ def best_on_device(
         scores = torch.full((len(asking), kept), -torch.inf, device=device)
         positions = torch.full((len(asking), kept), -1, dtype=torch.int64, device=device)
         for start in range(0, len(base), base_rows):
-            found, columns = Block(rows[start : start + base_rows]).best(asking, kept)
+            found, columns = Block(rows[start : start + base_rows], dtype).best(asking, kept)
             scores, order = torch.cat([scores, found.float()], 1).topk(kept, dim=1)
             positions = torch.cat([positions, columns + start], 1).gather(1, order)
         best.scores[asked] = scores.cpu().numpy()

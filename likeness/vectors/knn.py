@@ -80,7 +80,8 @@ def top_k(
     best = Best(len(queries), kept)
     asking = Rows(queries, dtype, device)
     for base_start in range(0, len(base), base_rows):
-        block = Block(load(base[base_start : base_start + base_rows], dtype, device))
+        rows_here = base[base_start : base_start + base_rows]
+        block = Block(load(rows_here, load_torch().float32, device), dtype)
         for start in range(0, len(queries), query_rows):
             rows = slice(start, min(start + query_rows, len(queries)))
             best.merge(rows, *block.best(asking[rows], kept), offset=base_start)
@@ -120,13 +121,14 @@ def cell_neighbours(
 
     kept = min(n, with_margin(k + 1))
     best = Best(n, kept)
-    all_rows = Rows(vectors, product_dtype(device, d), device)
+    dtype = product_dtype(device, d)
+    all_rows = Rows(vectors, dtype, device)
     for cell in range(cells):
         members = members_order[member_starts[cell] : member_starts[cell + 1]]
         asking = (order[starts[cell] : starts[cell + 1]] // probes).astype(np.int64)
         if not len(members) or not len(asking):
             continue
-        block = Block(all_rows[members])
+        block = Block(load(vectors[members], load_torch().float32, device), dtype)
         step = max(1, _BLOCK_SCORES // len(members))
         for start in range(0, len(asking), step):
             rows = asking[start : start + step]
