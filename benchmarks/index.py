@@ -25,8 +25,7 @@ from benchmarks.index_peers import PEERS, K, Ours, Peer, threads_used
 from benchmarks.record import print_table, write_result
 from benchmarks.vector_sets import local_dimension, vectors_of
 from likeness.types import Embeddings, StoredVectors
-from likeness.vectors.exact import ExactIndex
-from likeness.vectors.idset import IdSet
+from likeness.vectors.truth import nearest_under
 
 WORK = Path(tempfile.gettempdir()) / "likeness-benchmarks"
 TARGET = 0.98
@@ -139,9 +138,8 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
         }
     if not isinstance(peer, Ours):
         return answer
-    answer["local_dimension"] = local_dimension(
-        ExactIndex(np.arange(len(rows)), np.ascontiguousarray(rows)).search(asked, 100).scores
-    )
+    near = nearest_under(np.arange(len(rows), dtype=np.int64), rows, asked, 100, [None])[0]
+    answer["local_dimension"] = local_dimension(near.scores)
     return answer
 
 
@@ -157,12 +155,11 @@ def _truth(
     masks = {f"{100 * share:g}%": random.random(len(rows)) < share for share in SHARES}
     path = options.work / f"truth-{options.data}-{len(rows)}.npz"
     if not path.exists():
-        exact = ExactIndex(np.arange(len(rows)), np.ascontiguousarray(rows))
+        ids = np.arange(len(rows), dtype=np.int64)
+        found = nearest_under(ids, rows, asked, K, [None, *masks.values()])
         kept: dict[str, Any] = {}
-        for key, mask in {"all": None, **masks}.items():
-            allowed = None if mask is None else IdSet(np.flatnonzero(mask))
-            found = exact.search(asked, K, allowed=allowed)
-            kept[f"ids {key}"], kept[f"scores {key}"] = found.ids, found.scores
+        for key, near in zip(("all", *masks), found, strict=True):
+            kept[f"ids {key}"], kept[f"scores {key}"] = near.ids, near.scores
         np.savez(path, **kept)
     with np.load(path) as stored:
         names = ["all", *masks]

@@ -32,7 +32,8 @@ class Knobs:
 
     refine: candidates scored exactly for each answer that is asked for; least: but so many at any
     rate. nprobe: cells visited when nothing is filtered; nprobe_tenth, nprobe_hundredth: when a
-    tenth or a hundredth is allowed, 0 where that was not measured.
+    tenth or a hundredth is allowed, 0 where that was not measured; all for ten neighbours, and
+    deeper: per cent of them for a hundred.
     direct: up to so many allowed images, they are scanned exactly and the codes are left alone.
     """
 
@@ -41,18 +42,19 @@ class Knobs:
     nprobe: int = 1
     nprobe_tenth: int = 0
     nprobe_hundredth: int = 0
+    deeper: int = 100
     direct: int = 4096
 
-    def probes(self, share: float) -> float:
-        """Cells to visit when this share is allowed: measured at 1, 1/10 and 1/100, and drawn on
-        as a straight line in logarithms between and beyond."""
-        first = self.nprobe
-        second = self.nprobe_tenth or 10 * first
-        third = self.nprobe_hundredth or 10 * second
+    def probes(self, share: float, k: int) -> float:
+        """Cells to visit for k neighbours when this share is allowed: measured at 1, 1/10 and
+        1/100, for 10 and for 100, and drawn on as straight lines in logarithms."""
+        first = self.nprobe * (self.deeper / 100) ** max(0.0, math.log10(max(1, k) / 10))
+        tenth = self.nprobe_tenth or 10 * self.nprobe
+        hundredth = self.nprobe_hundredth or 10 * tenth
         decades = -math.log10(share)
         if decades <= 1:
-            return float(first * (second / first) ** decades)
-        return float(second * (third / second) ** (decades - 1))
+            return float(first * (tenth / self.nprobe) ** decades)
+        return float(first * tenth / self.nprobe * (hundredth / tenth) ** (decades - 1))
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
@@ -143,16 +145,19 @@ class CandidateIndex:
         rows = np.where(image_ids < 0, -1, np.searchsorted(self._row_ids, image_ids))
         return self._proposer.cells_until(queries, rows, self._vectors)
 
-    def proposed(self, queries: Embeddings, n: int, allowed: IdSet | None) -> ImageIds | None:
+    def proposed(
+        self, queries: Embeddings, k: int, n: int, allowed: IdSet | None
+    ) -> ImageIds | None:
         """The candidates as they are proposed, int64 [q, n], the most promising first, -1 behind.
 
-        None where so many cannot be asked for, or not under that filter.
+        From the cells that are visited for k neighbours. None where so many cannot be asked for,
+        or not under that filter.
         """
         selection = self._exact.select(allowed, None)
         n = min(n, selection.count)
         if self._better_exact(n - 1, selection):
             return None
-        rows = self._proposer.candidates(queries, n, selection, self._nprobe(selection))
+        rows = self._proposer.candidates(queries, n, selection, self._nprobe(k, selection))
         return np.where(rows < 0, -1, self._row_ids[rows])
 
     def search(
@@ -169,7 +174,7 @@ class CandidateIndex:
         if k <= 0 or self._better_exact(fetched, selection):
             return self._exact.search(asked, k, allowed=allowed, removed=removed)
         answer = Neighbours.nobody(len(asked), k)
-        nprobe = self._nprobe(selection)
+        nprobe = self._nprobe(k, selection)
         step = max(1, _BATCH_CANDIDATES // fetched)
         for start in range(0, len(asked), step):
             block = asked[start : start + step]
@@ -211,9 +216,9 @@ class CandidateIndex:
             most_listed is not None and listed > most_listed
         )
 
-    def _nprobe(self, selection: Selection) -> int:
-        """A filter thins the cells out, so more of them are visited."""
-        if selection.everything or self.cells == 1:
-            return min(self.cells, self.knobs.nprobe)
-        probes = self.knobs.probes(selection.count / selection.total)
+    def _nprobe(self, k: int, selection: Selection) -> int:
+        """A filter thins the cells out, so more of them are visited, as for more neighbours."""
+        if self.cells == 1:
+            return 1
+        probes = self.knobs.probes(selection.count / selection.total, k)
         return max(1, min(self.cells, math.ceil(probes)))

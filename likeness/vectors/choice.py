@@ -60,7 +60,7 @@ def choose(asked: str, vectors: StoredVectors, budget: Budget) -> Choice:
         return Choice("exact", f"an exact scan of {n} takes {exact_ms:.2g} ms")
     # One core scans the codes as quickly as seven scan the float16 rows (measured at 1,000,000
     # × 512: 4.7 against 33 ms of processor time); one query of one cell never gets a second core.
-    codes_ms, codes_bytes = exact_ms * cores().total / _CODES_RATIO, n * (code_bytes(d) + 8)
+    codes_ms, codes_bytes = exact_ms * cores().total / _CODES_RATIO, n * code_bytes(d)
     facts = f"an exact scan of {n} takes {exact_ms:.2g} ms, of their codes {codes_ms:.2g} ms"
     if codes_bytes > budget.memory_bytes:
         facts += f"; {codes_bytes >> 20} MiB of codes are over the budget of memory all the same"

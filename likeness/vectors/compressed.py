@@ -1,9 +1,10 @@
-"""Compressed kinds: a few bits a number choose candidates, float16 decides.
+"""Compressed kinds: a few bits a direction choose candidates, float16 decides.
 
-Product quantisation (Jégou, Douze, Schmid 2011) with 16 centroids for every four numbers, or two
-of shorter vectors, scanned from registers (André, Kermarrec, Le Scouarnec 2015; FAISS's fast scan):
-d / 8 or d / 4 bytes an image. One cell is a scan of everything; many cells are an inverted file, of
-which a query visits some. The candidates are scored again, see `candidates`.
+Vectors are projected on their leading directions, those are mixed by a random rotation, so that all
+codes have about as much to say (Jégou et al. 2010, section 3.2), and product quantised (Jégou,
+Douze, Schmid 2011), two numbers and four bits a code. Codes are scanned from registers (André,
+Kermarrec, Le Scouarnec 2015; FAISS's fast scan). One cell is a scan of everything; many cells are
+an inverted file, of which a query visits some. The candidates are scored again, see `candidates`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from likeness.vectors.cores import cores
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.halfscan import Selection
 
-_LONG_DIM = 384
-"""From here on a code stands for four numbers, below for two. Of 180,000 views of real photos by
-ViT-Tiny, d = 192, with 200 candidates: recall@10 0.98 with two numbers a code, 0.85 with four."""
+_WEIGHT_KEPT = 0.96
+_FEWEST_DIRECTIONS, _MOST_DIRECTIONS = 64, 256
+"""Codes are of the directions that hold this share of the second moments, so many at least and at
+most. Of 200,000 × 512 of the clustered set, recall@10 with 100 candidates: 0.995 by 256 directions
+in 64 bytes, 0.955 by the 512 numbers as they come, four a code, in as many bytes."""
 
-_CELL_DIM = 64
-"""Cells are told apart in so many directions, those that the vectors have most of. At 1,000,000 ×
-512 that puts a million into 1,024 cells in 2.2 s instead of 8.4, and finds as much in them."""
+_CELL_DIRECTIONS = 64
+"""Cells are told apart in the first of them. At 1,000,000 × 512 that puts all into 1,024 cells in
+2.2 s instead of 8.4, and finds as much in them."""
 
 _BLOCK_ROWS = 65_536
-"""Rows encoded at a time: 128 MiB of float32 at d = 512."""
+"""Rows turned and encoded at a time: 128 MiB of float32 at d = 512."""
 
 _TRAINING_ROWS = 65_536
 _ROWS_PER_CELL = 32
@@ -42,11 +45,14 @@ class Codes:
     most: int | None = None
     most_listed: int | None = None
 
-    def __init__(self, engine: Any) -> None:
-        """engine: IndexIVFPQFastScan, trained and filled."""
-        self._engine = engine
-        self._wide = int(engine.d)
-        self.cells = int(engine.nlist)
+    def __init__(self, stored: Any) -> None:
+        """stored: what `build_engine` made."""
+        faiss = load_faiss()
+        self._stored = stored  # owns what the others point into
+        turn = faiss.downcast_VectorTransform(stored.chain.at(0))
+        self._turn = faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in)
+        self._engine = faiss.downcast_index(stored.index)
+        self.cells = int(self._engine.nlist)
 
     def candidates(
         self, queries: Embeddings, n: int, selection: Selection, nprobe: int
@@ -56,9 +62,10 @@ class Codes:
         if not selection.everything:
             selector = faiss.IDSelectorBitmap(selection.bits)
             parameters.sel = selector
-        # A single query of a single cell is one thread's work, whatever it is given.
-        with cores().some(1 if len(queries) == 1 and nprobe == 1 else cores().total):
-            _, rows = self._engine.search(_padded(queries, self._wide), n, params=parameters)
+        # A single query is one thread's work: at 1,000,000 × 512 a second one made it no quicker
+        # (0.96 and 0.97 ms) and cost as much again.
+        with cores().some(1 if len(queries) == 1 else cores().total):
+            _, rows = self._engine.search(self._turned(queries), n, params=parameters)
         return np.asarray(rows, dtype=np.int64)
 
     def cells_until(
@@ -72,9 +79,9 @@ class Codes:
         quantizer = self._engine.quantizer
         wanted, where = np.unique(rows[rows >= 0], return_inverse=True)
         with cores().some(cores().total):
-            _, order = quantizer.search(_padded(queries, self._wide), self.cells)
+            _, order = quantizer.search(self._turned(queries), self.cells)
             held = np.take(vectors, wanted, axis=0).astype(np.float32)
-            _, cell = quantizer.search(_padded(held, self._wide), 1)
+            _, cell = quantizer.search(self._turned(held), 1)
         rank = np.empty_like(order)
         np.put_along_axis(rank, order, np.arange(1, self.cells + 1)[None], axis=1)
         until = np.zeros(rows.shape, dtype=np.int64)
@@ -82,6 +89,9 @@ class Codes:
         cell_of[rows >= 0] = cell[where.reshape(-1), 0]
         np.copyto(until, np.take_along_axis(rank, cell_of, axis=1), where=rows >= 0)
         return until
+
+    def _turned(self, rows: Embeddings) -> Embeddings:
+        return np.ascontiguousarray(rows @ self._turn.T)
 
 
 def build_engine(vectors: StoredVectors, cells: int) -> Any:
@@ -91,14 +101,18 @@ def build_engine(vectors: StoredVectors, cells: int) -> Any:
     block. cells: 1 for a scan of everything.
     """
     faiss = load_faiss()
-    n, d = vectors.shape
-    per_code = numbers_per_code(d)
-    wide = -(-d // per_code) * per_code
+    n = len(vectors)
     with cores().some(cores().total):
-        sample = _training_sample(vectors, cells, wide)
-        quantizer = faiss.IndexFlatIP(wide) if cells == 1 else _cell_quantizer(sample, cells)
+        sample = _training_sample(vectors, cells)
+        directions = _directions(sample)
+        kept, mixing = len(directions), _mixing(len(directions))
+        directions = np.ascontiguousarray(mixing @ directions)
+        turned = np.ascontiguousarray(sample @ directions.T)
+        quantizer = (
+            faiss.IndexFlatIP(kept) if cells == 1 else _cell_quantizer(turned, mixing, cells)
+        )
         engine = faiss.IndexIVFPQFastScan(
-            quantizer, wide, cells, wide // per_code, 4, faiss.METRIC_INNER_PRODUCT
+            quantizer, kept, cells, kept // 2, 4, faiss.METRIC_INNER_PRODUCT
         )
         engine.own_fields = True
         quantizer.this.disown()
@@ -106,35 +120,52 @@ def build_engine(vectors: StoredVectors, cells: int) -> Any:
         # how cells are told apart, and a query needs one table for all of them.
         engine.by_residual = False
         engine.pq.cp.niter = 10
-        engine.train(sample)
+        engine.train(turned)
         for start in range(0, n, _BLOCK_ROWS):
-            engine.add(_padded(vectors[start : start + _BLOCK_ROWS].astype(np.float32), wide))
-    return engine
-
-
-def numbers_per_code(dim: int) -> int:
-    return 4 if dim >= _LONG_DIM else 2
+            rows = vectors[start : start + _BLOCK_ROWS].astype(np.float32)
+            engine.add(np.ascontiguousarray(rows @ directions.T))
+    turn = _transform(directions)
+    stored = faiss.IndexPreTransform(turn, engine)
+    stored.own_fields = True
+    turn.this.disown()
+    engine.this.disown()
+    return stored
 
 
 def code_bytes(dim: int) -> int:
-    """Of one image's code, without its number."""
-    per_code = numbers_per_code(dim)
-    return -(-dim // per_code) // 2 + 1
+    """Of one image's code and number, at most."""
+    return min(dim + 1, _MOST_DIRECTIONS) // 4 + 1 + 8
 
 
-def _cell_quantizer(sample: Embeddings, cells: int) -> Any:
-    """Tells the cell of a vector by its leading directions: unit centroids of spherical k-means
-    (Dhillon & Modha, 2001) in the span of the first eigenvectors of the sample's second moments."""
-    faiss = load_faiss()
+def _directions(sample: Embeddings) -> npt.NDArray[np.float32]:
+    """Orthonormal rows [r, d], r even, of the leading eigenvectors of the sample's second moments.
+
+    Not about the mean: what is compared are dot products.
+    """
     dim = sample.shape[1]
-    few = min(_CELL_DIM, dim)
-    _, directions = np.linalg.eigh(sample.T @ sample)
-    leading = np.ascontiguousarray(directions.T[::-1][:few], dtype=np.float32)
-    turn = faiss.LinearTransform(dim, few, False)
-    faiss.copy_array_to_vector(leading.reshape(-1), turn.A)
-    turn.is_trained = True
+    weights, vectors = np.linalg.eigh(sample.T @ sample)
+    held = np.cumsum(weights[::-1]) / weights.sum()
+    enough = int(np.searchsorted(held, _WEIGHT_KEPT)) + 1
+    kept = min(dim, max(_FEWEST_DIRECTIONS, min(_MOST_DIRECTIONS, -(-enough // 16) * 16)))
+    leading = np.zeros((kept + kept % 2, dim))
+    leading[:kept] = vectors.T[::-1][:kept]
+    return np.ascontiguousarray(leading, dtype=np.float32)
+
+
+def _mixing(size: int) -> npt.NDArray[np.float32]:
+    """A random rotation [size, size], always the same."""
+    noise = np.random.default_rng(0).standard_normal((size, size))
+    return np.ascontiguousarray(np.linalg.qr(noise)[0], dtype=np.float32)
+
+
+def _cell_quantizer(turned: Embeddings, mixing: npt.NDArray[np.float32], cells: int) -> Any:
+    """Tells the cell of a mixed vector by its leading directions: unit centroids of spherical
+    k-means (Dhillon & Modha, 2001)."""
+    faiss = load_faiss()
+    leading = np.ascontiguousarray(mixing.T[:_CELL_DIRECTIONS])
+    turn = _transform(leading)
     clustering = faiss.Kmeans(
-        few,
+        len(leading),
         cells,
         niter=_ITERATIONS,
         spherical=True,
@@ -142,8 +173,8 @@ def _cell_quantizer(sample: Embeddings, cells: int) -> Any:
         min_points_per_centroid=1,
         max_points_per_centroid=_ROWS_PER_CELL,
     )
-    clustering.train(turn.apply(sample))
-    flat = faiss.IndexFlatIP(few)
+    clustering.train(turn.apply(turned))
+    flat = faiss.IndexFlatIP(len(leading))
     flat.add(np.ascontiguousarray(clustering.centroids, dtype=np.float32))
     quantizer = faiss.IndexPreTransform(turn, flat)
     quantizer.own_fields = True
@@ -152,14 +183,16 @@ def _cell_quantizer(sample: Embeddings, cells: int) -> Any:
     return quantizer
 
 
-def _training_sample(vectors: StoredVectors, cells: int, wide: int) -> Embeddings:
+def _transform(rows: npt.NDArray[np.float32]) -> Any:
+    faiss = load_faiss()
+    turn = faiss.LinearTransform(rows.shape[1], rows.shape[0], False)
+    faiss.copy_array_to_vector(np.ascontiguousarray(rows).reshape(-1), turn.A)
+    turn.is_trained = True
+    return turn
+
+
+def _training_sample(vectors: StoredVectors, cells: int) -> Embeddings:
     n = len(vectors)
     sample = min(n, max(_TRAINING_ROWS, cells * _ROWS_PER_CELL))
     rows = np.sort(np.random.default_rng(0).choice(n, sample, replace=False))
-    return _padded(np.take(vectors, rows, axis=0).astype(np.float32), wide)
-
-
-def _padded(rows: Embeddings, wide: int) -> Embeddings:
-    """Rows with zeros behind, so that their length is a multiple of what a code covers."""
-    missing = wide - rows.shape[1]
-    return rows if not missing else np.pad(rows, ((0, 0), (0, missing)))
+    return np.take(vectors, rows, axis=0).astype(np.float32)

@@ -122,24 +122,25 @@ class CompressedKind:
         if len(vectors) < _ROWS_TO_TRAIN:
             return {}
         faiss = load_faiss()
-        engine = build_engine(vectors, self._cells_of(len(vectors)))
+        cells = self._cells_of(len(vectors))
+        engine = build_engine(vectors, cells)
         with new_file(CODES_NAME) as file:
             faiss.write_index(engine, faiss.PyCallbackIOWriter(file.write, 1 << 20))
-        return Knobs(direct=0).as_dict() | {"cells": int(engine.nlist)}
+        return Knobs(direct=0).as_dict() | {"cells": cells}
 
     def open(self, parts: SnapshotParts) -> VectorIndex:
         codes = parts.files.get(CODES_NAME)
         if codes is None:  # so few rows that none were made
             return ExactIndex(parts.ids, parts.vectors)
         try:
-            engine = load_faiss().deserialize_index(codes)
+            proposer = Codes(load_faiss().deserialize_index(codes))
             knobs = Knobs.from_dict(parts.options)
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, AttributeError, ValueError) as error:
             raise SnapshotError(
                 f"the compressed codes were written by another FAISS than this one reads: {error}; "
                 "build them again with `likeness reindex`"
             ) from error
-        return CandidateIndex(parts.ids, parts.vectors, Codes(engine), knobs)
+        return CandidateIndex(parts.ids, parts.vectors, proposer, knobs)
 
     def dispose(self, folder: Path, server: str) -> None:
         """Nothing is kept elsewhere."""

@@ -7,6 +7,7 @@ alone can be much worse for them (Chen et al. 2024, RoarGraph). The truth is the
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +34,10 @@ _FEWEST, _MOST = 100, 3200
 """Candidates, at least and at most. Fewer are not worth their saving: queries unlike the sample
 need more than it does."""
 
+_TO_CELLS = 0.67
+
 _STEPS = 4
-"""How often effort is raised by half when what was worked out falls short of the target."""
+"""How often effort is raised by a quarter when what was worked out falls short of the target."""
 
 Report = dict[str, dict[str, dict[str, float]]]
 
@@ -109,14 +112,16 @@ def tune(
     """The least effort that reaches the target, else the most that is worth it; what it reaches.
 
     Worked out from where the true neighbours stand: in which of the cells that a query would visit
-    one after the other, and at which place among the candidates. Half of what may be missed is
-    granted to either. Then examined; the codes alone, since what is compared directly is found.
+    one after the other, and at which place among the candidates. Of what may be missed, two thirds
+    are granted to the cells. Then examined; the codes alone, since what is compared directly is
+    found.
     """
-    goal = 1 - (1 - target) / 2
+    missed = 1 - target
     knobs = replace(index.knobs, direct=0)
     if index.cells > 1:
-        knobs = replace(knobs, **_probes(index, examination, goal))
-    knobs = replace(knobs, **_candidates(index.with_knobs(knobs), examination, goal))
+        knobs = replace(knobs, **_probes(index, examination, 1 - missed * _TO_CELLS))
+        missed *= 1 - _TO_CELLS
+    knobs = replace(knobs, **_candidates(index.with_knobs(knobs), examination, 1 - missed))
     for step in range(_STEPS + 1):
         report = examination.ask(index.with_knobs(knobs))
         if worst(report) >= target or step == _STEPS:
@@ -127,22 +132,29 @@ def tune(
 
 def _probes(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:
     """Cells to visit for each filter, so that the goal's share of the nearest lies in them."""
-    needed = dict.fromkeys(FILTERS, 1)
+    needed = dict.fromkeys(((name, depth) for name in FILTERS for depth in DEPTHS), 1)
     for question in examination.questions:
         until = index.cells_until(question.queries, question.truth.ids)
         for depth in DEPTHS:
             counted = np.sort(until[:, :depth][question.truth.ids[:, :depth] != NO_ID])
             most = int(counted[min(len(counted) - 1, int(goal * len(counted)))])
-            needed[question.name] = max(needed[question.name], most)
-    first, second, third = np.maximum.accumulate([needed[name] for name in FILTERS]).tolist()
-    return {"nprobe": first, "nprobe_tenth": second, "nprobe_hundredth": third}
+            needed[question.name, depth] = max(needed[question.name, depth], most)
+    few, many = DEPTHS
+    shallow = np.maximum.accumulate([needed[name, few] for name in FILTERS]).tolist()
+    deeper = max(1.0, *(needed[name, many] / needed[name, few] for name in FILTERS))
+    return {
+        "nprobe": shallow[0],
+        "nprobe_tenth": shallow[1],
+        "nprobe_hundredth": shallow[2],
+        "deeper": math.ceil(100 * deeper),
+    }
 
 
 def _candidates(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:
     """Candidates to score, so that the goal's share of the nearest is among them."""
     needed = dict.fromkeys(DEPTHS, _FEWEST)
     for question in examination.questions:
-        proposed = index.proposed(question.queries, _MOST, question.allowed)
+        proposed = index.proposed(question.queries, max(DEPTHS), _MOST, question.allowed)
         if proposed is None:
             continue
         for depth in DEPTHS:
@@ -166,7 +178,7 @@ def _places(proposed: ImageIds, truth: ImageIds) -> np.ndarray:
 
 def _harder(knobs: Knobs, cells: int) -> Knobs:
     def more(value: int, most: int) -> int:
-        return min(most, value + max(1, value // 2))
+        return min(most, value + max(1, value // 4))
 
     return replace(
         knobs,
@@ -190,6 +202,9 @@ def direct_limit(index: CandidateIndex) -> int:
     for count in _DIRECT_COUNTS:
         if count > len(ids):
             break
+        if count <= choosing.knobs.least:  # all of them are candidates anyway
+            limit = count
+            continue
         allowed = IdSet(random.choice(ids, count, replace=False))
         if _least_seconds(index.exact, query, allowed) > _least_seconds(choosing, query, allowed):
             break

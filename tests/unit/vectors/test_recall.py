@@ -112,17 +112,18 @@ def test_cells_are_visited_until_the_true_neighbours_lie_in_them(tmp_path: Path)
             for nprobe, expected in ((int(cells), True), (int(cells) - 1, False)):
                 if nprobe:
                     visited = index.with_knobs(Knobs(nprobe=nprobe, direct=0))
-                    proposed = visited.proposed(query[None], len(IDS), None)
+                    proposed = visited.proposed(query[None], 10, len(IDS), None)
                     assert proposed is not None
                     assert (image_id in proposed) is expected
 
 
 def test_cells_grow_along_a_line_through_what_was_measured() -> None:
-    knobs = Knobs(nprobe=4, nprobe_tenth=16, nprobe_hundredth=32)
+    knobs = Knobs(nprobe=4, nprobe_tenth=16, nprobe_hundredth=32, deeper=150)
     measured = {1.0: 4.0, 0.1: 16.0, 0.01: 32.0, 0.001: 64.0, 0.1**0.5: 8.0}
     for share, probes in measured.items():
-        assert knobs.probes(share) == pytest.approx(probes)
-    assert Knobs(nprobe=3).probes(0.001) == pytest.approx(3000)  # nothing was measured
+        assert knobs.probes(share, 10) == pytest.approx(probes)
+        assert knobs.probes(share, 100) == pytest.approx(1.5 * probes)
+    assert Knobs(nprobe=3).probes(0.001, 5) == pytest.approx(3000)  # nothing was measured
 
 
 def written(target: Path, kind: str, budget: Budget | None = None) -> Manifest:
