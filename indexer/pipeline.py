@@ -6,7 +6,9 @@ decoders, one embeds, the caller's commits. Everything between them is bounded a
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -173,8 +175,9 @@ class Pipeline:
             self._collection_id,
             in_flight=self._in_flight,
             progress=self._progress,
-            rows=self._options.commit_rows,
-            interval_s=self._options.commit_interval_s,
+            # A piece is committed when it ends, with its completion, and never in parts.
+            rows=sys.maxsize if pieces_only else self._options.commit_rows,
+            interval_s=math.inf if pieces_only else self._options.commit_interval_s,
         )
         with ExitStack() as opened:
             workshop = self._workshop or opened.enter_context(

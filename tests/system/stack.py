@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.services.postgres import PostgresServer, find_binaries, free_port
+from tests.services.postgres import PostgresServer, die_with_parent, find_binaries, free_port
 from tests.services.redis import RedisServer, find_redis
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ class Stack:
     ) -> None:
         self.folder, self._count, self._with_api = folder, workers, api
         self._worker, self._serve, self._settings = worker, serve, settings
-        self.home = folder / "home"
+        self.home = Path(str(settings.get("home", folder / "home")))
         self.api_url = ""
         self.workers: list[subprocess.Popen[bytes]] = []
         self.api: subprocess.Popen[bytes] | None = None
@@ -126,7 +126,7 @@ class Stack:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def _close(self) -> None:

@@ -46,7 +46,7 @@ def count_in(
     job = connection.execute(
         select(JobRow.counts, JobRow.failures, JobRow.problems)
         .where(JobRow.id == job_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).one()
     values: dict[str, Any] = {
         "counts": _sum(job.counts, tally.counts, old.get("counts", {})),

@@ -228,7 +228,8 @@ def _hintable(now: ColumnElement[float], again_after_s: float) -> tuple[ColumnEl
 
 
 def _locked(connection: Connection, job_id: int) -> Job:
-    statement = select(*JobRow.__table__.columns).where(JobRow.id == job_id).with_for_update()
+    statement = select(*JobRow.__table__.columns).where(JobRow.id == job_id)
+    statement = statement.with_for_update(key_share=True)
     row = connection.execute(statement).one_or_none()
     if row is None:
         raise JobNotFound(job_id)
