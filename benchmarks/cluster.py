@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,22 @@ def _clusterings(
         "scikit-learn HDBSCAN": scikit_hdbscan,
     }
     for size in Size:
-        methods[f"leiden {size.value}"] = lambda s, size=size: by_leiden(graph, size, random_seed=s)
-        methods[f"kmeans {size.value}"] = lambda s, size=size: by_kmeans(
-            vectors, size, random_seed=s
-        )
-        methods[f"hdbscan {size.value}"] = lambda s, size=size: by_hdbscan(
-            vectors, size, random_seed=s
-        )
+        methods[f"leiden {size.value}"] = partial(_leiden, graph, size)
+        methods[f"kmeans {size.value}"] = partial(_k_means, vectors, size)
+        methods[f"hdbscan {size.value}"] = partial(_hdbscan, vectors, size)
     return {name: _measured(method, labels) for name, method in methods.items()}
+
+
+def _leiden(graph: NeighbourGraph, size: Size, seed: int) -> npt.NDArray[Any]:
+    return by_leiden(graph, size, random_seed=seed)
+
+
+def _k_means(vectors: npt.NDArray[np.float16], size: Size, seed: int) -> npt.NDArray[Any]:
+    return by_kmeans(vectors, size, random_seed=seed)
+
+
+def _hdbscan(vectors: npt.NDArray[np.float16], size: Size, seed: int) -> npt.NDArray[Any]:
+    return by_hdbscan(vectors, size, random_seed=seed)
 
 
 def _measured(

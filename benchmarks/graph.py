@@ -53,7 +53,8 @@ class Task:
     device: str
 
     def everything(self) -> StoredVectors:
-        return np.load(self.vectors, mmap_mode="r")[: NEW + self.n]
+        rows: StoredVectors = np.load(self.vectors, mmap_mode="r")[: NEW + self.n]
+        return rows
 
     def old(self) -> StoredVectors:
         return self.everything()[NEW:]
