@@ -15,9 +15,9 @@ from starlette.responses import PlainTextResponse
 
 from api.errors import TABLE, all_kinds, kind_of, problem_of
 from api.guard import BodyGuard
-from likeness.imaging.thumbnail_cache import SIDES, ThumbnailCache, kept_side
 from likeness import errors
 from likeness.errors import CatalogError, CorruptImage, InputError, LikenessError, WhereError
+from likeness.imaging.thumbnail_cache import SIDES, ThumbnailCache, kept_side
 
 
 def every_error() -> list[type[LikenessError]]:
