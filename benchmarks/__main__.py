@@ -17,6 +17,7 @@ BENCHMARKS = {
     "index": "indexes of a million vectors against FAISS's, hnswlib's and usearch's",
     "filters": "filtered search against FAISS's IVF-Flat with a selector",
     "publish": "rows/s from SQL into an index",
+    "workers": "the queue path beside the in-process one, cost of a piece, memory of the broker",
     "search": "what a search costs besides the scan",
     "tiny": "every bar of the model that ships, beside its teacher",
     "duplicates": "recall of 34 edits at one false match in a thousand, beside PDQ and others",
