@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from api.threads import ENVIRONMENT, share_cores
 from benchmarks.record import print_table, write_result
 from benchmarks.search import ROWS_PER_COMMIT, clustered
 from benchmarks.serve_clients import (
@@ -123,6 +125,7 @@ def fill(runtime: Runtime, encoder: Encoder, images: int) -> Space:
 
 
 def serve(home: Path, *, random: bool) -> int:
+    share_cores()
     import uvicorn
 
     from api.app import create_app
@@ -167,6 +170,7 @@ def process(role: str, home: Path, *, random: bool) -> Iterator[subprocess.Popen
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={**ENVIRONMENT, **os.environ} if role == "serve" else None,
     ) as started:
         try:
             yield started

@@ -31,6 +31,9 @@ def serve(
     address it refuses to start without keys, unless told --insecure. With --json, one line on
     standard output says where it listens, once it does.
     """
+    from api.threads import share_cores
+
+    share_cores()
     import uvicorn  # with everything behind it: other commands start without
 
     from api.app import LOOPBACK_NAMES, create_app

@@ -165,7 +165,7 @@ def wait_until(true: Callable[[], bool], timeout_s: float, what: str) -> float:
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
