@@ -195,6 +195,15 @@ def test_collections_are_made_listed_and_deleted(likeness: Terminal, photos: Pat
     assert len(list(photos.rglob("*.*"))) == 12
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_stores_what_was_read_and_gives_status_130(
     likeness: Terminal, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ def test_three_runs_of_one_folder_at_once_end_as_one(lab: Lab, tmp_path: Path) -
 
 
 def test_a_cancelled_job_ends_soon_and_what_it_stored_stays(lab: Lab, tmp_path: Path) -> None:
-    photos = write_photos(tmp_path / "photos", 800)
+    photos = write_photos(tmp_path / "photos", 2400)
     job = lab.index(photos, "cancelled")
     lab.under_way(job)
     lab.queue.cancel(job.id)
@@ -134,8 +134,8 @@ def test_a_cancelled_job_ends_soon_and_what_it_stored_stays(lab: Lab, tmp_path: 
     assert done.state == "cancelled"
     assert time.monotonic() - began < 15
     stored = lab.catalog.counts(lab.catalog.collection("cancelled").id).ready
-    assert 1 <= stored == done.counts["stored"] < 800
+    assert 1 <= stored == done.counts["stored"] < 2400
     assert lab.queue.retry(job.id) > 0
     done = lab.finished(job)
-    assert (done.state, done.counts["stored"]) == ("done", 800)
+    assert (done.state, done.counts["stored"]) == ("done", 2400)
     lab.check(photos, "cancelled")

@@ -15,7 +15,9 @@ from tests.system.web.library import open_library, serve
 expect.set_options(timeout=TIMEOUT_MS)
 
 
-@pytest.fixture(scope="session")
+# Playwright's event loop runs in the thread of the tests for as long as it is open, so that no test
+# outside this package could start one of its own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = executable()
     with sync_playwright() as playwright:
@@ -24,14 +26,14 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def library(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """Made only where there is a browser to look at it."""
     with open_library(tmp_path_factory.mktemp("library")) as runtime:
         yield runtime
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(library: Runtime) -> Iterator[str]:
     with serve(library) as url:
         yield url

@@ -109,11 +109,12 @@ class SearchPage {
       this.shown = sameAnswer(question);
       this.draw(question);
       const scrolled = back ? (history.state?.scroll ?? 0) : 0;
-      if (!back) window.scrollTo(0, 0);
+      // At once, not when the answers are there: people may have scrolled by then.
+      if (!scrolled) window.scrollTo(0, 0);
       const shown = this.results.show(question, Number(address.get("n")) || 0, { fresh: !back });
       void shown.then(() => {
         if (sameAnswer(question) !== this.shown) return;
-        if (back) window.scrollTo(0, scrolled);
+        if (scrolled) window.scrollTo(0, scrolled);
         this.openAsAsked();
       });
     }
