@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from likeness.catalog.collections import bump, lock, space
-from likeness.catalog.engine import integers
+from likeness.catalog.engine import integers, merely
 from likeness.catalog.image_reads import IS_LIVE, pages
 from likeness.catalog.rows import check_name, clamp
 from likeness.catalog.schema import CollectionRow, EmbeddingRow, ImageTable
@@ -34,7 +34,11 @@ def mark_gone(
     for page in pages(image_ids):
         result = connection.execute(
             update(t)
-            .where(t.collection_id == collection_id, t.id.in_(integers(connection, page)), IS_LIVE)
+            .where(
+                merely(t.collection_id) == collection_id,
+                t.id.in_(integers(connection, page)),
+                IS_LIVE,
+            )
             .values(values)
         )
         n += result.rowcount
@@ -126,7 +130,7 @@ def _mark(connection: Connection, collection_id: int, image_ids: Sequence[int]) 
     revision = lock(connection, collection_id) + 1
     t = ImageTable
     for page in pages(image_ids):
-        here = (t.collection_id == collection_id, t.id.in_(integers(connection, page)))
+        here = (merely(t.collection_id) == collection_id, t.id.in_(integers(connection, page)))
         found = set(connection.execute(select(t.id).where(*here)).scalars())
         if missing := set(page) - found:
             name = connection.execute(

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     URL,
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
     LargeBinary,
@@ -208,6 +209,15 @@ def integers(connection: Connection, values: Sequence[int]) -> Select[tuple[int]
         return _json_values(json.dumps([int(v) for v in values], separators=(",", ":")))
     array = bindparam(None, [int(v) for v in values], type_=ARRAY(BigInteger), unique=True)
     return select(func.unnest(array).column_valued("value"))
+
+
+def merely(column: Any) -> ColumnElement[int]:
+    """An integer column to compare with, but not to search by.
+
+    For `merely(t.collection_id) == …` beside a list of ids: given both plainly, SQLite takes an
+    index of the collection and reads all of it, 6 ms for 20 ids of 100,000 images against 0.05 ms.
+    """
+    return column + 0  # type: ignore[no-any-return]
 
 
 def strings(connection: Connection, values: Sequence[str]) -> Select[tuple[str]]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, select
 
-from likeness.catalog.engine import byte_strings, fetch, integers, strings
+from likeness.catalog.engine import byte_strings, fetch, integers, merely, strings
 from likeness.catalog.records import Counts, FieldValue, ImageRow, KnownImage
 from likeness.catalog.rows import image_record, known_record
 from likeness.catalog.schema import EmbeddingRow, FieldRow, ImageTable, SpaceRow
@@ -139,7 +139,7 @@ def images(
     found = {}
     for page in pages(image_ids):
         statement = select(*t.__table__.columns).where(
-            t.collection_id == collection_id, t.id.in_(integers(connection, page))
+            merely(t.collection_id) == collection_id, t.id.in_(integers(connection, page))
         )
         for image in _complete(connection, connection.execute(statement).all()):
             found[image.id] = image

@@ -74,3 +74,24 @@ def test_no_large_table_is_read_whole(
     with catalog:
         scans = [p for p in plans(catalog, lambda: work(catalog, space)) if re.match(large, p)]
     assert scans == []
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda c, s: c.images(s.collection_id, [1, 2, 3]),
+        lambda c, s: c.mark_gone(s.collection_id, [1, 2]),
+        lambda c, s: c.touch(s.collection_id, [(1, 2, 3)]),
+        lambda c, s: c.add_tags(s.collection_id, [1, 2], ["x"]),
+    ],
+)
+def test_images_named_by_id_are_looked_up_by_id(
+    filled: tuple[Catalog, Space], work: Callable[[Catalog, Space], object]
+) -> None:
+    """Not among all images of their collection."""
+    catalog, space = filled
+    with catalog:
+        asked = plans(catalog, lambda: work(catalog, space))
+    found = [each for each in asked if re.match(r"SEARCH images\b", each)]
+    assert found
+    assert [each for each in found if "INTEGER PRIMARY KEY" not in each] == []
