@@ -23,7 +23,7 @@ from search.response import SearchResponse
 SearchMany = Callable[[str, Sequence[SearchRequest]], list[SearchResponse]]
 
 _LANES = 2
-"""One encodes while the other asks index and catalog; an encoder works for one at a time."""
+"""On a GPU one encodes while the other asks index and catalog; on a CPU each has half the cores."""
 
 _MOST_WAITING = 2048
 _MOST_SLOW = 128

@@ -186,6 +186,7 @@ class Clustering:
             self._runtime.index_dir(space),
             word_space=words,
             encoder_of=self._encoders.of,
+            device=self._runtime.index_device,
             note=note,
         )
 

@@ -117,6 +117,7 @@ class Finding:
                 side,
                 loader,
                 lambda: self._encoders.of(side.space),
+                device=self._runtime.index_device,
                 note=progress.note,
                 advance=lambda done, total: progress.reach("compared", done, total),
             )
