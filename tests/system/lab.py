@@ -38,6 +38,7 @@ QUICK: dict[str, object] = {
     "decode_timeout_s": 3,
     "decode_memory": 2**29,
     "worker_grace_s": 8,
+    "worker_stall_s": 12,  # after a drop of Redis, Celery now and then stays up and does nothing
     "compact_s": 0,
 }
 FAKE_API = (sys.executable, "-m", "tests.system.fake_api")

@@ -117,15 +117,15 @@ def test_it_is_dark_where_the_system_is_and_where_it_is_told_to_be(
       return canvas.getImageData(0, 0, 1, 1).data[1];
     }"""
     page = watch(color_scheme="dark").open()
-    assert page.evaluate(luminance) < 60
+    page.wait_for_function(f"() => ({luminance})() < 60")
     page.locator("#theme").click()
     expect(page.locator("#theme")).to_have_attribute("aria-label", "Colours: light")
-    assert page.evaluate(luminance) > 200
+    page.wait_for_function(f"() => ({luminance})() > 200")
     page.locator("#theme").click()
     page.reload()
     settled(page)
     expect(page.locator("#theme")).to_have_attribute("aria-label", "Colours: dark")
-    assert page.evaluate(luminance) < 60
+    page.wait_for_function(f"() => ({luminance})() < 60")
 
 
 def test_file_names_are_text_whatever_they_say(at: Callable[[str], Page]) -> None:
