@@ -26,6 +26,10 @@ class HandBack(Exception):
     """Work in hand is to be given back unfinished."""
 
 
+class CalledOff(Exception):
+    """Work in hand is to be left unfinished, since its job was cancelled; `retry` does it anew."""
+
+
 def run_ready(process: WorkerProcess, kind: str, handler: Handler) -> None:
     """Ready pieces of the kind are done, or accounted for, one after another for a stint.
 
@@ -65,6 +69,8 @@ def end_badly(process: WorkerProcess, held: Held, error: Exception) -> None:
     try:
         if isinstance(error, WorkError) and error.work_id == work.id:
             log.info("%s", error)
+        elif isinstance(error, CalledOff):
+            process.ledger.call_off(work)
         elif isinstance(error, HandBack | WorkError):  # of another piece that was in hand with it
             process.ledger.give_back(work)
         else:
@@ -96,6 +102,9 @@ def job_of(process: WorkerProcess, work: Work) -> Job:
     return process.jobs.get(work.job_id)
 
 
-def stopped_for_now(held: Held) -> bool:
-    """Whether the work should be given back rather than completed."""
-    return held.why in (Why.STOPPING, Why.LATE)
+def stop_unfinished(held: Held) -> None:
+    """Raises what ends work that was not done to its end: HandBack, or CalledOff."""
+    if held.why in (Why.STOPPING, Why.LATE):
+        raise HandBack
+    if held.why is Why.CANCELLED:
+        raise CalledOff

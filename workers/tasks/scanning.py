@@ -13,7 +13,7 @@ from likeness.catalog.serving.work import NewWork, Tally
 from workers.kinds import EMBED, FILL, GPU, QUEUE_OF, SCAN_SLICE_S
 from workers.leases import Held, Why
 from workers.process import WorkerProcess
-from workers.tasks.running import HandBack, job_of, stopped_for_now
+from workers.tasks.running import job_of, stop_unfinished
 
 _SCANNED = ("scanned", "kept", "gone", "problems")
 _HINT_EVERY_S = 0.5
@@ -62,8 +62,8 @@ def scan(process: WorkerProcess, held: Held) -> None:
         progress=progress,
         stop=held.stop,
     )
-    if not whole and stopped_for_now(held):
-        raise HandBack
+    if not whole:
+        stop_unfinished(held)
     if held.why is Why.LOST:
         return
     tally = _scan_tally(progress)

@@ -206,6 +206,15 @@ class Ledger:
             statement = update(WorkRow).where(*_is(lease)).values(**values)
             return connection.execute(statement).rowcount > 0
 
+    def call_off(self, lease: Work) -> bool:
+        """The piece is cancelled, as those that were not begun are; False as `give_back`."""
+        with writing(self._engine) as connection:
+            now = database_now(connection)
+            values = {"state": WorkState.CANCELLED.value, "lease_until": None, "finished_at": now}
+            return (
+                connection.execute(update(WorkRow).where(*_is(lease)).values(values)).rowcount > 0
+            )
+
     def fail(self, lease: Work, reason: str, *, retry_in_s: float | None) -> bool:
         """The piece is tried again later, or dead when retry_in_s is None; False as `give_back`."""
         with writing(self._engine) as connection:
