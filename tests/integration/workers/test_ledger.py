@@ -276,3 +276,16 @@ def test_the_newest_request_of_each_kind_is_found(ledger: Ledger, upkeep: Upkeep
     assert [job.id for job in upkeep.requests("index")] == [again.id, other.id]
     assert first.id < again.id
     assert upkeep.is_queued(first.id)
+
+
+def test_a_piece_called_off_is_done_anew_when_its_job_is_retried(
+    ledger: Ledger, upkeep: Upkeep
+) -> None:
+    job = ledger.submit("default", "index", {}, [EMBED])
+    work = claimed(ledger)
+    assert upkeep.cancel(job.id).state is JobState.CANCELLING
+    assert ledger.call_off(work)
+    assert not ledger.call_off(work)  # it is nobody's now
+    assert upkeep.advance(job.id).state is JobState.CANCELLED
+    assert upkeep.retry(job.id) == 1
+    assert claimed(ledger).id == work.id
