@@ -31,8 +31,7 @@ def store_of(uri: str, limits: SourceLimits) -> Store:
     """The store that a URI lies in. Raises SourceError when its package is not installed."""
     if is_url(uri):
         return WebStore(limits, rates_of("web", limits.web_rate))
-    scheme = uri.partition("://")[0].lower()
-    return ObjectStore(scheme, limits, rates_of("store", limits.store_rate))
+    return _object_store(uri.partition("://")[0].lower(), limits)
 
 
 def open_remote(spec: str, selection: Selection, limits: SourceLimits) -> Source:
@@ -55,7 +54,7 @@ def open_remote(spec: str, selection: Selection, limits: SourceLimits) -> Source
             return ObjectSource(spec, store)
         return _open_archive(spec, store, selection, limits)
     scheme, bucket, key = _parts(spec)
-    store = store_of(f"{scheme}://", limits)
+    store = _object_store(scheme, limits)
     uri = object_uri(scheme, bucket, key)
     if _TAR.search(key) or _ZIP.search(key):
         return _open_archive(uri, store, selection, limits)
@@ -86,7 +85,7 @@ def expand(spec: str, limits: SourceLimits) -> list[str]:
             found.append(one)
             continue
         scheme, bucket, key = _parts(one)
-        store = ObjectStore(scheme, limits, rates_of("store", limits.store_rate))
+        store = _object_store(scheme, limits)
         try:
             entries = store.glob(object_uri(scheme, bucket, key))
         except UnreadableSource as error:
@@ -95,6 +94,10 @@ def expand(spec: str, limits: SourceLimits) -> list[str]:
             raise SourceError(one, "nothing matches it", "check its name")
         found += [entry.path for entry in entries]
     return found
+
+
+def _object_store(scheme: str, limits: SourceLimits) -> ObjectStore:
+    return ObjectStore(scheme, limits, rates_of("store", limits.store_rate))
 
 
 def _open_archive(uri: str, store: Store, selection: Selection, limits: SourceLimits) -> Source:

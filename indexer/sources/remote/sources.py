@@ -16,7 +16,7 @@ from indexer.sources.interface import (
     SourceProblem,
 )
 from indexer.sources.patterns import ARCHIVES, Selection, extension
-from indexer.sources.remote.stores import Entry, Store, WebStore
+from indexer.sources.remote.stores import Entry, ListedStore, Store, WebStore
 from likeness.errors import ImageTooLarge, SourceError, UnreadableSource
 
 _NOT_OPENED = "an archive inside a folder is not opened; name it as a source of its own"
@@ -27,7 +27,7 @@ class PrefixSource(Closing):
 
     root: str | None
 
-    def __init__(self, prefix: str, store: Store, selection: Selection) -> None:
+    def __init__(self, prefix: str, store: ListedStore, selection: Selection) -> None:
         """prefix: a URI that ends with a slash."""
         self.root = self._prefix = prefix
         self._store, self._selection = store, selection

@@ -38,12 +38,6 @@ class Store(Protocol):
     def info(self, uri: str) -> Entry | None:
         """The object, or None when there is surely none. Raises UnreadableSource."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """The objects below a URI that ends with a slash, in a stable order.
-
-        Raises UnreadableSource, possibly in the middle.
-        """
-
     def read(self, uri: str, size: int | None) -> bytes:
         """The whole object. size: as listed, None when that is not known.
 
@@ -54,6 +48,16 @@ class Store(Protocol):
         """The bytes start..stop (excluded), fewer at the end. Raises UnreadableSource."""
 
     def close(self) -> None: ...
+
+
+class ListedStore(Store, Protocol):
+    """A store that says what it holds. Web servers do so in pages, see `ListingSource`."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The objects below a URI that ends with a slash, in a stable order.
+
+        Raises UnreadableSource, possibly in the middle.
+        """
 
 
 def version_of(modified: datetime | None, etag: str | None) -> int | None:
@@ -85,9 +89,6 @@ class WebStore:
         except Gone:
             return None
         return Entry(uri, uri, answer.size, version_of(_modified(answer), _etag(answer)))
-
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        raise NotImplementedError("listings of web servers are read by ListingSource")
 
     def read(self, uri: str, size: int | None) -> bytes:
         if size is not None and size > self._limits.max_bytes:
