@@ -30,6 +30,7 @@ from api.routes import (
     problems,
     search,
     session,
+    survey,
     vectors,
 )
 from api.routes import map as collection_map
@@ -57,6 +58,7 @@ _ROUTERS = (
     duplicates.router,
     check.router,
     clusters.router,
+    survey.router,
     collection_map.router,
     jobs.router,
     models.router,

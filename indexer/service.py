@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.admission import Admission, Gate
 from indexer.compaction import Compactor
-from indexer.items import Failure, Filling, Loaded
 from indexer.limits import source_limits
-from indexer.load import filling, with_hash
 from indexer.migration import Agreement, agreement, switch
 from indexer.pipeline import Pipeline, PipelineOptions, Workshop, default_decode_workers
 from indexer.progress import IndexReport, Progress
 from indexer.publish import Published, needs_publish, publish
 from indexer.sample_words import SAMPLE_WORDS
-from indexer.sources import Source, SourceLimits, UriReader, open_list, open_source
+from indexer.sources import Source, SourceLimits, open_list, open_source
 from indexer.sources.remote.opening import expand
+from indexer.stored import failed_images, missing_images
 from likeness.catalog.records import (
     Collection,
-    ImageRow,
-    KnownImage,
-    SourceFacts,
     Space,
     SpaceState,
 )
 from likeness.catalog.serving.spaces import all_spaces
 from likeness.catalog.space_states import switch_spaces
 from likeness.encoders.interface import Encoder
-from likeness.errors import ImageError, InputError
+from likeness.errors import InputError
 from likeness.runtime import Runtime
 from likeness.telemetry.tracing import span
-from likeness.types import ImageState, Tower
+from likeness.types import Tower
 from likeness.vectors.recall import TextQueries
-
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +188,9 @@ class Indexer:
         collection = self._catalog.collection(collection_name)
         encoders = self._encoders(collection, None, progress)
         pipeline = self._pipeline(collection, encoders, progress, stop)
-        complete = pipeline.run_loaded(self._read_failed(collection, progress))
+        complete = pipeline.run_loaded(
+            failed_images(self._catalog, collection.id, self._source_limits(), progress)
+        )
         return self._finish(collection, progress, complete=complete, force=False)
 
     def rebuild(
@@ -335,52 +331,9 @@ class Indexer:
         pipeline = self._pipeline(
             collection, lambda: {space.id: self._runtime.encoder_of(space)}, progress, stop
         )
-        return pipeline.run_loaded(self._read_missing(collection, space, progress))
-
-    def _read_missing(
-        self, collection: Collection, space: Space, progress: Progress
-    ) -> Iterator[Loaded | Failure]:
-        def read(reader: UriReader, image: KnownImage) -> Loaded | Failure:
-            source = SourceFacts(image.uri, image.path, image.sha256, image.size, image.mtime_ns)
-            try:
-                data = reader.read(image.uri)
-            except ImageError as error:
-                return Failure(source, error.code, str(error), Filling(image.image_id))
-            return filling(source, image.image_id, data)
-
-        after = 0
-        with UriReader(self._source_limits()) as reader:
-            while page := self._catalog.missing_in_space(collection.id, space.id, after, _PAGE):
-                progress.add(scanned=len(page))
-                yield from (read(reader, image) for image in page)
-                after = page[-1].image_id
-        progress.scan_done = True
-
-    def _read_failed(
-        self, collection: Collection, progress: Progress
-    ) -> Iterator[Loaded | Failure]:
-        def read_page(after: int) -> list[ImageRow]:
-            return self._catalog.list_images(
-                collection.id, state=ImageState.FAILED, after_id=after, limit=_PAGE
-            )
-
-        def read(reader: UriReader, image: ImageRow) -> Loaded | Failure:
-            source = SourceFacts(
-                image.uri, image.path, image.sha256, image.size, image.mtime_ns, image.fields
-            )
-            try:
-                data = reader.read(image.uri)
-            except ImageError as error:
-                return Failure(source, error.code, str(error))
-            return Loaded(with_hash(source, data), data)
-
-        after = 0
-        with UriReader(self._source_limits()) as reader:
-            while page := read_page(after):
-                progress.add(scanned=len(page))
-                yield from (read(reader, image) for image in page)
-                after = page[-1].id
-        progress.scan_done = True
+        return pipeline.run_loaded(
+            missing_images(self._catalog, space, self._source_limits(), progress)
+        )
 
     def _publish(self, space: Space, kind: str | None = None) -> Published:
         settings = self._runtime.settings

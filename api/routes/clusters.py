@@ -1,4 +1,4 @@
-"""Clusters: runs, what is in them, corrections; and what stands out."""
+"""Clusters: runs, what is in them, corrections."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Response, status
 
 from api.access import MAY_READ, MAY_WRITE
-from api.errors import NotMadeYet
 from api.routes.jobs import accepted
-from api.schemas.basics import LARGEST_ID, CollectionPath
+from api.schemas.basics import LARGEST_ID, CollectionPath, PageAfter, PageLimit
 from api.schemas.clusters import (
     Cluster,
     ClusterAsked,
@@ -21,15 +20,11 @@ from api.schemas.clusters import (
     Level,
     MergeAsked,
     SplitAsked,
-    Standing,
-    SurveyAsked,
-    SurveyPage,
     cluster_document,
     cluster_run_document,
     group_of_clusters,
     member_document,
 )
-from api.schemas.images import image_document
 from api.schemas.jobs import Job
 from api.service import TheService
 from api.sorting.service import Sorting, TheSorting
@@ -46,8 +41,6 @@ Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="Number of a cluste
 AnyNumber = Annotated[
     int, Path(ge=-1, le=2**31 - 1, description="Number of a cluster; -1: images in none.")
 ]
-After = Annotated[int, Query(ge=0, le=2**31 - 1, description="`next_after` of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.post(
@@ -197,8 +190,8 @@ def list_members(
     order: Annotated[Literal["typical", "marginal"], Query(description="Which come first.")] = (
         "typical"
     ),
-    after: After = 0,
-    limit: Limit = 100,
+    after: PageAfter = 0,
+    limit: PageLimit = 100,
 ) -> ClusterMemberPage:
     """A page of its images; number -1: those in no cluster."""
     known = service.collection(collection)
@@ -283,84 +276,6 @@ def extend_run(
     """A job that puts images that came since into the run's clusters; nothing else moves."""
     known = service.collection(collection)
     return accepted(sorting.extend(known, sorting.clustering.run(known, run_id)))
-
-
-# ------------------------------------------------------------------------ what stands out
-
-
-@router.post(
-    "/survey",
-    summary="Look for what stands out",
-    status_code=status.HTTP_202_ACCEPTED,
-    response_model=Job,
-    dependencies=[MAY_WRITE],
-)
-def make_survey(
-    collection: CollectionPath, asked: SurveyAsked, service: TheService, sorting: TheSorting
-) -> Response:
-    """A job that lists images unlike everything, and those with next to nothing in them."""
-    return accepted(sorting.survey(service.collection(collection), asked.encoder))
-
-
-@router.get("/outliers", summary="Images unlike everything", dependencies=[MAY_READ])
-def list_outliers(
-    collection: CollectionPath,
-    service: TheService,
-    sorting: TheSorting,
-    after: After = 0,
-    limit: Limit = 100,
-) -> SurveyPage:
-    """From the latest survey, the strangest first."""
-    return _survey_page(collection, service, sorting, after, limit, "outliers")
-
-
-@router.get("/near-empty", summary="Blank, black and blurred images", dependencies=[MAY_READ])
-def list_near_empty(
-    collection: CollectionPath,
-    service: TheService,
-    sorting: TheSorting,
-    after: After = 0,
-    limit: Limit = 100,
-) -> SurveyPage:
-    """From the latest survey, by kind."""
-    return _survey_page(collection, service, sorting, after, limit, "empty")
-
-
-def _survey_page(
-    collection: str,
-    service: TheService,
-    sorting: Sorting,
-    after: int,
-    limit: int,
-    which: Literal["outliers", "empty"],
-) -> SurveyPage:
-    known = service.collection(collection)
-    survey = sorting.clustering.known_survey(known)
-    if survey is None:
-        raise NotMadeYet(
-            f"collection {collection!r} was not surveyed yet; "
-            f"POST /v1/collections/{collection}/clusters/survey does it"
-        )
-    if which == "outliers":
-        everything = [(image_id, "outlier", value) for image_id, value in survey.outliers]
-    else:
-        everything = sorted(survey.empty, key=lambda each: (each[1], each[2]))
-    page = everything[after : after + limit]
-    rows = service.catalog.images(known.id, [image_id for image_id, _, _ in page])
-    images = [
-        Standing.model_validate(
-            {"image": image_document(rows[image_id]), "kind": kind, "measure": round(value, 5)}
-        )
-        for image_id, kind, value in page
-        if image_id in rows and rows[image_id].state is ImageState.READY
-    ]
-    return SurveyPage(
-        made_at=survey.made_at,
-        stale=survey.revision != known.revision,
-        total=len(everything),
-        images=images,
-        next_after=after + limit if after + limit < len(everything) else None,
-    )
 
 
 def _documents(

@@ -16,22 +16,24 @@ from api.schemas.duplicates import (
     DuplicatePage,
     FindDuplicates,
     Judgement,
-    LeftAlone,
     Marked,
     Marking,
+    ShownRelation,
+    calibration_document,
+    group_document,
+    run_document,
+    totals_document,
+)
+from api.schemas.jobs import Job
+from api.schemas.plans import (
+    LeftAlone,
     Plan,
     PlanAsked,
     PlanList,
     PlanPage,
-    ShownRelation,
-    calibration_document,
-    group_document,
     plan_document,
-    run_document,
     step_document,
-    totals_document,
 )
-from api.schemas.jobs import Job
 from api.service import TheService
 from api.sorting.review import LiveGroup, Order, Status, gain
 from api.sorting.service import TheSorting

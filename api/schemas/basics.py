@@ -15,6 +15,10 @@ CollectionPath = Annotated[
     str,
     Path(min_length=1, max_length=200, description="Name of a collection.", examples=["default"]),
 ]
+PageAfter = Annotated[
+    int, Query(ge=0, le=2**31 - 1, description="`next_after` of the page before.")
+]
+PageLimit = Annotated[int, Query(ge=1, le=1000)]
 WhereQuery = Annotated[
     str | None,
     Query(
