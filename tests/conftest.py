@@ -12,6 +12,9 @@ import pytest
 from tests.fakes.pictures import write_pictures
 from tests.services.postgres import PostgresServer, find_binaries
 
+# Before anything imports gRPC: its fork handlers break the servers that tests start.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -10,6 +10,7 @@ same API in this process, for tests and trials.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -101,10 +102,10 @@ def fill(server: str, name: str, ids: ImageIds, vectors: StoredVectors) -> None:
 
     ids: int64 [n]; vectors: float16 [n, d]. Raises SnapshotError when the server cannot be asked.
     """
-    from pymilvus import DataType
-
     with _explained(server):
         client = _client(server)
+        from pymilvus import DataType
+
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
@@ -148,6 +149,9 @@ def _client(server: str) -> Any:
         )
     with _clients_lock:
         if server not in _clients:
+            # gRPC's fork handlers break what is started by fork and exec beside it, and nothing
+            # here calls a server from a forked child.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
             try:
                 from pymilvus import MilvusClient
             except ImportError as error:

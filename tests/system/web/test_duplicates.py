@@ -134,7 +134,7 @@ def test_copies_are_compared_in_five_ways_and_the_address_says_how(watched: Watc
     expect(dialog.get_by_role("button", name="Remove")).to_have_attribute("aria-pressed", "true")
     press(page, "Escape")
     expect(dialog).to_be_hidden()
-    assert "w=" not in page.url
+    expect(page).not_to_have_url(re.compile("w="))
 
 
 def test_the_copy_lies_exactly_where_its_proof_says(watched: Watched) -> None:

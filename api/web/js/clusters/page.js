@@ -69,11 +69,17 @@ class ClustersPage {
     await this.render();
   }
 
-  async render() {
-    const query = params();
+  /** One after another: a slow answer must not be drawn over what was asked for after it. */
+  render() {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.rendering = (this.rendering ?? Promise.resolve()).then(() => (turn === this.turn ? this.#render() : null));
+    return this.rendering;
+  }
+
+  async #render() {
     this.results.setAttribute("aria-busy", "true");
     try {
-      await busyWhile(this.#drawn(query));
+      await busyWhile(this.#drawn(params()));
     } catch (problem) {
       replace(this.results, problemMessage(problem, { retry: () => void this.load() }));
     } finally {
