@@ -1,6 +1,6 @@
 """The queue path against the in-process path; scaling over workers; cost per task; broker memory.
 
-    python -m benchmarks.workers [--images N] [--encoder NAME] [--parts rate,scaling,tasks,broker]
+    python -m benchmarks.workers [--images N] [--encoder NAME] [--parts rate,scaling,…]
 
 PostgreSQL (durable, as in production) and Redis are started in a temporary directory. Both paths
 write to the same PostgreSQL, with the same decoders and the same encoder.
@@ -9,22 +9,29 @@ write to the same PostgreSQL, with the same decoders and the same encoder.
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.catalog import made_up
 from benchmarks.record import print_table, write_result
 from indexer.progress import Progress
 from indexer.service import Indexer, IndexRequest
 from likeness.catalog import Catalog
+from likeness.catalog.records import Batch, CommitResult
 from likeness.catalog.serving.jobs import Job
-from likeness.catalog.serving.work import NewWork
+from likeness.catalog.serving.ledger import Ledger
+from likeness.catalog.serving.work import NewWork, Tally, Work
 from likeness.runtime import Runtime
 from likeness.settings import load_settings
+from likeness.types import Tower
 from tests.fakes.pictures import draw_picture
 from tests.system.stack import Stack, wait_until
 from workers.kinds import IO, SCAN
@@ -32,6 +39,8 @@ from workers.queue import WorkQueue
 
 _SIDE = (640, 480)
 _TASKS = 400
+_SMALL_PIECE = 64
+_TABLES = ("images", "embeddings", "chunks")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,17 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--encoder", default="likeness:tiny")
-    parser.add_argument("--parts", default="rate,scaling,tasks,broker")
+    parser.add_argument("--parts", default="rate,scaling,tasks,commit,broker")
     chosen = parser.parse_args(arguments)
     parts = chosen.parts.split(",")
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="likeness-bench-") as folder:
         root = Path(folder)
         photos = _draw(root / "photos", chosen.images)
-        if "rate" in parts or "scaling" in parts:
-            figures["rates"] = _rates(root, photos, chosen.images, chosen.encoder, parts)
+        if "rate" in parts:
+            figures["rates"] = _rates(root, photos, chosen.images, chosen.encoder)
+        if "scaling" in parts:
+            figures["scaling"] = _scaling(root, photos, chosen.images, chosen.encoder)
         if "tasks" in parts:
             figures["tasks"] = _tasks(root / "tasks", chosen.encoder)
+        if "commit" in parts:
+            figures["commit"] = _commits(root / "commit")
         if "broker" in parts:
             figures["broker"] = _broker(root / "broker", chosen.encoder)
     write_result(
@@ -82,34 +95,57 @@ def _settings(stack: Stack, encoder: str) -> Any:
     )
 
 
-def _rates(
-    root: Path, photos: Path, count: int, encoder: str, parts: Sequence[str]
-) -> dict[str, float]:
+def _rates(root: Path, photos: Path, count: int, encoder: str) -> dict[str, float]:
     """Images per second, from the first image read to the last one committed."""
     rates: dict[str, float] = {}
     with Stack(root / "rates", workers=0, encoder=encoder) as stack:
         settings = _settings(stack, encoder)
         with Catalog.open(settings.catalog_url) as catalog, WorkQueue(settings, catalog) as queue:
-            if "rate" in parts:
-                rates["in process"] = _in_process(settings, photos, count)
-            worker_counts = [1, 2] if "scaling" in parts else [1]
-            for workers in worker_counts:
-                while len(stack.workers) < workers:
-                    stack.start_worker()
-                _warm(queue, root, workers)
-                began = time.monotonic()
-                request = IndexRequest(f"queue{workers}", sources=[str(photos)])
-                job = _finish(queue, queue.index(request))
-                seconds = time.monotonic() - began
-                assert job.settled == count, job
-                name = f"queue, {workers} worker{'s' * (workers > 1)}"
-                rates[name] = count / seconds
-    base = rates.get("in process")
+            rates["in process"] = _in_process(settings, photos, count)
+            stack.start_worker()
+            rates["queue, 1 worker"] = _by_queue(stack, queue, root, photos, count)
+    base = rates["in process"]
     print_table(
-        ["path", "images/s", "share"],
-        [(name, rate, rate / base if base else "") for name, rate in rates.items()],
+        ["path", "images/s", "share"], [(name, rate, rate / base) for name, rate in rates.items()]
     )
     return rates
+
+
+def _scaling(root: Path, photos: Path, count: int, encoder: str) -> dict[str, float]:
+    """Images per second of one worker and of two, each with a core of its own.
+
+    Reading, decoding and embedding scale; the database, Redis and this process take what they need
+    of the same cores. Small pieces, so that neither worker waits for the other's last one.
+    """
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    rates: dict[str, float] = {}
+    if len(cores) < 2:
+        print("scaling: one core only, nothing to compare")
+        return rates
+    options: dict[str, Any] = {"threads": 1, "decode_workers": 1, "queue_images": _SMALL_PIECE}
+    with Stack(root / "scaling", workers=0, encoder=encoder, **options) as stack:
+        settings = _settings(stack, encoder).model_copy(update=options)
+        with Catalog.open(settings.catalog_url) as catalog, WorkQueue(settings, catalog) as queue:
+            for workers, core in enumerate(cores, start=1):
+                stack.start_worker(wrapped_by=("taskset", "--cpu-list", str(core)))
+                name = f"{workers} worker{'s' * (workers > 1)}, a core each"
+                rates[name] = _by_queue(stack, queue, root, photos, count)
+    one = next(iter(rates.values()))
+    print_table(
+        ["workers", "images/s", "times one"],
+        [(name, rate, rate / one) for name, rate in rates.items()],
+    )
+    return rates
+
+
+def _by_queue(stack: Stack, queue: WorkQueue, root: Path, photos: Path, count: int) -> float:
+    workers = len(stack.workers)
+    _warm(stack, queue, root, workers)
+    began = time.monotonic()
+    job = _finish(queue, queue.index(IndexRequest(f"queue{workers}", sources=[str(photos)])))
+    seconds = time.monotonic() - began
+    assert job.settled == count, job
+    return count / seconds
 
 
 def _in_process(settings: Any, photos: Path, count: int) -> float:
@@ -129,12 +165,17 @@ def _in_process(settings: Any, photos: Path, count: int) -> float:
     return count / seconds
 
 
-def _warm(queue: WorkQueue, root: Path, workers: int) -> None:
-    """Every worker has loaded its encoder."""
+def _warm(stack: Stack, queue: WorkQueue, root: Path, workers: int) -> None:
+    """Every worker has loaded its encoder and embedded something."""
     warm = root / "photos-warm"
     if not warm.exists():
         _draw(warm, 64 * 8)
-    _finish(queue, queue.index(IndexRequest(f"warm{workers}", sources=[str(warm)])))
+    for number in range(20):
+        name = f"warm{workers}-{number}"
+        _finish(queue, queue.index(IndexRequest(name, sources=[str(warm)])))
+        if all("embed begins" in stack.log(f"worker{n}") for n in range(workers)):
+            return
+    raise RuntimeError("one of the workers takes nothing")
 
 
 def _finish(queue: WorkQueue, job: Job) -> Job:
@@ -166,6 +207,60 @@ def _submit(queue: WorkQueue, request: dict[str, Any], work: Sequence[NewWork]) 
     job = queue.ledger.submit("default", "index", request, work)
     queue.retry(job.id)  # workers hear of it
     return job
+
+
+def _commits(folder: Path) -> dict[str, float]:
+    """One transaction for each piece of 256 images, as workers make them: how long each holds its
+    collection, and what an image takes of the database and of its log."""
+    piece, pieces, dim = 256, 60, 512
+    with Stack(folder, workers=0) as stack, Catalog.open(stack.database_url) as catalog:
+        ledger, collection = Ledger(catalog), catalog.create_collection("default")
+        space = catalog.ensure_space(
+            collection.id, encoder="none:random", fingerprint="00", dim=dim,
+            towers=frozenset({Tower.IMAGE}),
+        )  # fmt: skip
+        whole = list(made_up(space, 1000 * pieces, dim))
+        batches = [
+            Batch(batch.items[:piece], {space.id: batch.vectors[space.id][:piece]})
+            for batch in whole
+        ]
+        ledger.submit("default", "index", {}, [NewWork("embed", "gpu")] * len(batches))
+        before, seconds = _database_bytes(catalog), []
+        for batch in batches:
+            work = ledger.claim_next("bench", 60, kind="embed")
+            assert work is not None
+            began = time.perf_counter()
+            catalog.commit_batch(
+                collection.id,
+                batch,
+                first=partial(ledger.take_completion, lease=work),
+                last=partial(_count, ledger, work),
+            )
+            seconds.append(time.perf_counter() - began)
+        images = piece * len(batches)
+        grown = {
+            name: (after - before[name]) / images
+            for name, after in _database_bytes(catalog).items()
+        }
+    ms = 1000 * statistics.median(seconds)
+    figures = {"images": piece, "ms": ms, "images_per_s": 1000 * piece / ms, **grown}
+    print_table(
+        ["images a transaction", "ms", "images/s", *(f"{name}, bytes" for name in grown)],
+        [tuple(figures.values())],
+    )
+    return figures
+
+
+def _count(ledger: Ledger, work: Work, connection: Any, _: CommitResult) -> None:
+    ledger.count(connection, work, Tally({"stored": work.images}))
+
+
+def _database_bytes(catalog: Catalog) -> dict[str, float]:
+    sizes = ", ".join(f"pg_total_relation_size('{name}')" for name in _TABLES)
+    log = "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
+    with catalog.engine.connect() as connection:
+        row = connection.exec_driver_sql(f"SELECT {sizes}, {log}").one()
+    return dict(zip((*_TABLES, "log"), map(float, row), strict=True))
 
 
 def _broker(folder: Path, encoder: str) -> dict[str, float]:

@@ -124,22 +124,22 @@ class Router:
         self._claimed: set[int] = set()
 
     def route(self, loaded: Iterable[Loaded | Failure | Unchanged | Ended]) -> Iterator[Routed]:
-        """Yield the outcomes in input order."""
+        """Yield the outcomes in input order.
+
+        What is read to fill a further space is known by its bytes, and is embedded all the same.
+        """
         for page in pages(loaded, _PAGE):
+            new = [item for item in page if isinstance(item, Loaded) and item.filling is None]
+            hashes = [item.source.sha256 for item in new]
             # Order matters: a hash that is not in flight *now* is in the catalog or new.
-            flying = {
-                item.source.sha256
-                for item in page
-                if isinstance(item, Loaded) and item.source.sha256 in self._in_flight
-            }
-            ask = [
-                item.source.sha256
-                for item in page
-                if isinstance(item, Loaded) and item.source.sha256 not in flying
-            ]
+            flying = {sha256 for sha256 in hashes if sha256 in self._in_flight}
+            ask = [sha256 for sha256 in hashes if sha256 not in flying]
             known = self._catalog.known_by_hash(self._collection_id, ask)
             for item in page:
-                yield self._way_of(item, flying, known) if isinstance(item, Loaded) else item
+                if isinstance(item, Loaded) and item.filling is None:
+                    yield self._way_of(item, flying, known)
+                else:
+                    yield item
 
     def _way_of(self, item: Loaded, flying: set[str], known: dict[str, list[KnownImage]]) -> Routed:
         sha256 = item.source.sha256

@@ -21,7 +21,7 @@ from typing import TypeAlias
 from likeness.catalog import Catalog
 from likeness.catalog.records import SnapshotState, Space
 from likeness.errors import SnapshotNotWritten
-from likeness.telemetry import tracing
+from likeness.telemetry import pulse, tracing
 from likeness.telemetry.totals import TOTALS
 from likeness.types import ImageIds, StoredVectors
 from likeness.vectors.choice import AUTO, Budget
@@ -45,6 +45,8 @@ FEW_CHANGES = 1000
 millisecond, and small collections would otherwise be published at every run."""
 
 Batch: TypeAlias = tuple[ImageIds, StoredVectors]
+
+_LOOK_S = 0.05
 
 _NAME = re.compile(r"r\d{10,}-[0-9a-f]{8}")
 
@@ -115,7 +117,7 @@ def publish(
         began, clock = time.perf_counter(), time.time_ns()
         manifest = write_snapshot(
             directory / name,
-            _read_ahead(catalog.stream_vectors(space.id, up_to_revision=head.revision)),
+            read_ahead(catalog.stream_vectors(space.id, up_to_revision=head.revision)),
             fingerprint=space.fingerprint,
             dim=space.dim,
             revision=head.revision,
@@ -148,7 +150,7 @@ def publish(
         return Published(name, ours=True, count=manifest.count, revision=head.revision)
 
 
-def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The same batches; the next one is read while this one is checked, hashed and written."""
     with ThreadPoolExecutor(1, "likeness-publish-read") as pool:
         coming = pool.submit(next, batches, None)
@@ -177,6 +179,18 @@ def sweep(catalog: Catalog, space: Space, directory: Path, *, server: str = "") 
             discard_everywhere(path, server)
 
 
+def _wait_for(fd: int) -> None:
+    """The file is locked. Waiting while another publishes is no hanging: it shows signs of life."""
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pulse.beat()
+            time.sleep(_LOOK_S)
+        else:
+            return
+
+
 @contextlib.contextmanager
 def _only_publisher(directory: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system releases when a process dies."""
@@ -186,7 +200,7 @@ def _only_publisher(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise SnapshotNotWritten(str(directory), error.strerror or str(error)) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _wait_for(fd)
         yield
     finally:
         os.close(fd)

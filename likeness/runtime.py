@@ -12,6 +12,7 @@ import numpy as np
 
 from likeness.catalog import Catalog
 from likeness.catalog.records import Space
+from likeness.encoders.batch_memory import BatchMemory
 from likeness.encoders.interface import Encoder
 from likeness.encoders.loading import load_encoder
 from likeness.errors import SettingsError, SpaceMismatch, WeightsNotFound
@@ -116,6 +117,7 @@ class Runtime:
                     weights_dir=settings.weights,
                     offline=settings.offline,
                     batch_size=settings.batch_size,
+                    batch_memory=BatchMemory(settings.home / "batch-sizes.json"),
                 )
             return self._encoders[name]
 

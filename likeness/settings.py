@@ -54,12 +54,12 @@ class Settings(BaseSettings):
         description="Images of one piece of queued work, which is one transaction.",
     )
     queue_lease_s: float = Field(
-        default=60.0,
+        default=30.0,
         gt=0,
         description="A worker that is not heard of for this long has lost its work to another.",
     )
     queue_sweep_s: float = Field(
-        default=10.0, gt=0, description="Between looks for work whose worker or message was lost."
+        default=5.0, gt=0, description="Between looks for work whose worker or message was lost."
     )
     queue_stint_s: float = Field(
         default=30.0,
@@ -103,9 +103,10 @@ class Settings(BaseSettings):
         description="A worker process that has grown beyond this is replaced; 0: never.",
     )
     worker_stall_s: float = Field(
-        default=300.0,
+        default=30.0,
         gt=0,
-        description="A worker that does nothing for so long, though there is work, is restarted.",
+        description="A worker that takes nothing for so long, though there is work, is restarted; "
+        "so is one whose work shows no sign of life four times as long.",
     )
     weights: Path | None = Field(
         default=None, description="Folder with encoder weights, looked into before the hub."

@@ -65,9 +65,9 @@ def read(file: Path) -> tuple[bool, dict[str, Any]]:
     """Whether the worker that writes this file is healthy, and what it said last."""
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        age_s = time.time() - found["at"]
+    except (OSError, ValueError, LookupError, TypeError):
         return False, {"healthy": False, "trouble": f"{file} cannot be read: no worker runs"}
-    age_s = time.time() - found["at"]
     if abs(age_s) > STALE_S:
         return False, {**found, "healthy": False, "trouble": f"silent for {age_s:.0f} s"}
     return bool(found["healthy"]), found

@@ -40,6 +40,10 @@ LONG: Final = frozenset({PUBLISH, GRAPH, DUPLICATES, CLUSTERS})
 """Work over a whole collection, which cannot be cut into short pieces."""
 LONG_LIMIT_S = 6 * 3600.0
 
+LEASE_FACTOR: Final = {CLUSTERS: 10}
+"""Leases that last longer: partitioning a large graph is one call that lets no other thread of its
+process renew them. One whose process died is handed on at once by its supervisor all the same."""
+
 SCAN_SLICE_S = 300.0
 """A scan hands itself back after this long, and goes on where it was: others get their turn, and
 it stays below the time limit."""

@@ -29,8 +29,9 @@ class Why(StrEnum):
 class Held:
     """A piece in hand. stop: set when it should not go on; why: for which reason."""
 
-    def __init__(self, work: Work, until: float | None) -> None:
-        self.work, self.until = work, until
+    def __init__(self, work: Work, until: float | None, lease_s: float = 0.0) -> None:
+        """lease_s: how long each renewal lasts; 0: as long as usual."""
+        self.work, self.until, self.lease_s = work, until, lease_s
         self.stop = threading.Event()
         self.why: Why | None = None
 
@@ -63,9 +64,11 @@ class Leases:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def hold(self, work: Work, *, for_s: float | None = None) -> Held:
-        """The lease is renewed from now on. for_s: after this long it should hand itself back."""
-        held = Held(work, None if for_s is None else time.monotonic() + for_s)
+    def hold(self, work: Work, *, for_s: float | None = None, lease_s: float | None = None) -> Held:
+        """The lease is renewed from now on. for_s: after this long it should hand itself back.
+        lease_s: what each renewal lasts, where that is not what all others do."""
+        until = None if for_s is None else time.monotonic() + for_s
+        held = Held(work, until, lease_s or self._lease_s)
         with self._lock:
             self._held[work.id] = held
         return held
@@ -96,14 +99,14 @@ class Leases:
 
     def _renew(self) -> None:
         held = self._all()
-        if not held:
-            return
-        renewed = self._ledger().renew(self._owner, [h.work for h in held], self._lease_s)
-        for one in held:
-            if one.work.id in renewed.stopped:
-                one.halt(Why.CANCELLED)
-            elif one.work.id not in renewed.held and one.work.id in self._held:
-                one.halt(Why.LOST)
+        for lease_s in {one.lease_s for one in held}:
+            alike = [one for one in held if one.lease_s == lease_s]
+            renewed = self._ledger().renew(self._owner, [one.work for one in alike], lease_s)
+            for one in alike:
+                if one.work.id in renewed.stopped:
+                    one.halt(Why.CANCELLED)
+                elif one.work.id not in renewed.held and one.work.id in self._held:
+                    one.halt(Why.LOST)
 
     def _all(self) -> list[Held]:
         with self._lock:

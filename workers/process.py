@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from likeness.catalog.serving.ledger import Ledger
 from likeness.catalog.serving.upkeep import Upkeep
 from likeness.runtime import Runtime
 from likeness.settings import Settings
+from likeness.telemetry import pulse
 from workers.hints import Hints
 from workers.leases import Leases
 from workers.rundir import RunDir
@@ -44,13 +46,18 @@ class WorkerProcess:
         self._closed = threading.Event()
         self.leases = Leases(lambda: self.ledger, self.owner, settings.queue_lease_s, self.stopping)
         self._watch = threading.Thread(target=self._look, name="stop-watch", daemon=True)
+        self._stop_listening: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Renew leases and watch for the end, in threads."""
+        """Renew leases and watch for the end, in threads; pass on what shows that work goes on."""
+        if self.run_dir is not None:
+            self.run_dir.introduce(self.owner)
+            self._stop_listening = pulse.listen(self.run_dir.progressed)
         self.leases.start()
         self._watch.start()
 
     def close(self) -> None:
+        self._stop_listening()
         self._closed.set()
         self.leases.close()
         if "indexer" in self.__dict__:
@@ -88,6 +95,10 @@ class WorkerProcess:
         """Something got done just now: what health is measured by."""
         if self.run_dir is not None:
             self.run_dir.progressed()
+
+    def busy(self) -> AbstractContextManager[None]:
+        """Work is in hand until the block ends; while it is, a supervisor is more patient."""
+        return nullcontext() if self.run_dir is None else self.run_dir.busy()
 
     def _look(self) -> None:
         parent = os.getppid()

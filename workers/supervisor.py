@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from likeness.catalog.serving.upkeep import Upkeep
-from likeness.catalog.serving.work import WorkState
+from likeness.catalog.serving.work import Backlog, WorkState
 from likeness.errors import CatalogUnavailable, LikenessError
 from likeness.runtime import Runtime
 from likeness.settings import Settings
@@ -29,8 +29,9 @@ from workers.hints import Hints
 from workers.metrics import WorkerMetrics
 from workers.orders import Orders
 from workers.process import new_owner
-from workers.rundir import RunDir
+from workers.rundir import RunDir, cpu_s
 from workers.sweeper import Sweeper
+from workers.vigil import Seen, Vigil
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ _LONGEST_PAUSE_S = 30.0
 _SETTLED_S = 60.0
 _HEALTH_EVERY_S = 2.0
 _KILL_AFTER_S = 5.0
+_STALE_LOOK_S = 10.0
 
 
 class Supervisor:
@@ -65,9 +67,10 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._restarts = 0
-        self._waiting: int | None = None
+        self._vigil = Vigil(settings.worker_stall_s)
+        self._backlog: tuple[float, int] | None = None
+        """When the sweeper looked last, and what was due then; None when it cannot look."""
         self._trouble: str | None = None
-        self._stuck_since: float | None = None
 
     def stop(self) -> None:
         """Finish what is in hand within the grace time, or hand it back, then end."""
@@ -79,7 +82,9 @@ class Supervisor:
             run_dir = RunDir(Path(folder))
             if self._metrics is not None:
                 self._metrics.read_from(run_dir.path)
-            sweeping = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+            sweeping = threading.Thread(
+                target=self._sweep, args=(run_dir,), name="sweeper", daemon=True
+            )
             sweeping.start()
             pause_s, next_health = 0.5, 0.0
             self._start(run_dir)
@@ -116,7 +121,7 @@ class Supervisor:
         with suppress(BrokenPipeError), self._process.stdin as pipe:  # not in argv: passwords
             pipe.write(orders.as_text().encode())
         self._started = time.monotonic()
-        self._stuck_since = None
+        self._vigil.begin(self._started)
 
     def _end(self, run_dir: RunDir) -> None:
         process = self._process
@@ -141,16 +146,18 @@ class Supervisor:
     # ---------------------------------------------------------------- health
 
     def _look(self, run_dir: RunDir) -> None:
-        idle_s = run_dir.idle_s()
-        quiet_s = min(idle_s, time.monotonic() - self._started)
-        stalled = bool(self._waiting) and quiet_s > self._settings.worker_stall_s
+        now = time.monotonic()
+        waiting = self._waiting(now)
+        computed_s = {pid: cpu_s(pid) for pid in run_dir.busy_pids()}
+        verdict = self._vigil.judge(Seen(run_dir.last_sign(), computed_s, waiting), now)
         trouble = self._trouble
-        if stalled:
-            trouble = f"there is work, but nothing got done for {quiet_s:.0f} s"
+        if verdict.stalled:
+            what = "its work hangs" if verdict.in_hand else "there is work, but it takes none"
+            trouble = f"{what}: nothing got done for {verdict.quiet_s:.0f} s"
         health = Health(
             healthy=trouble is None,
-            idle_s=None if idle_s == float("inf") else round(idle_s, 1),
-            waiting=self._waiting,
+            idle_s=None if verdict.idle_s is None else round(verdict.idle_s, 1),
+            waiting=waiting,
             restarts=self._restarts,
             trouble=trouble,
             at=time.time(),
@@ -158,13 +165,20 @@ class Supervisor:
         self._publish_health(health)
         if self._metrics is not None:
             self._metrics.observe(health)
-        if stalled:
+        if verdict.stalled:
             log.error("%s; the worker process is replaced", trouble)
             self._kill()
 
+    def _waiting(self, now: float) -> int | None:
+        """Pieces that are due; None: not known, for a look may hang with the database."""
+        backlog = self._backlog
+        if backlog is None or now - backlog[0] > _STALE_LOOK_S:
+            return None
+        return backlog[1]
+
     # ---------------------------------------------------------------- the sweeper's thread
 
-    def _sweep(self) -> None:
+    def _sweep(self, run_dir: RunDir) -> None:
         with Runtime(self._settings) as runtime:
             sweeper: Sweeper | None = None
             upkeep: Upkeep | None = None
@@ -176,19 +190,19 @@ class Supervisor:
                         again_after_s = 2 * self._settings.queue_sweep_s
                         hints = Hints(self._app, upkeep, again_after_s=again_after_s)
                         sweeper = Sweeper(runtime, hints, new_owner(), self._queues)
+                    sweeper.give_up(run_dir.orphaned())
                     sweeper.sweep()
                     assert upkeep is not None
+                    assert hints is not None
                     backlogs = upkeep.backlog()
                     if self._metrics is not None:
                         self._metrics.backlog = backlogs
-                    self._waiting = sum(
-                        backlog.pieces
-                        for backlog in backlogs
-                        if backlog.queue in self._queues and backlog.state is WorkState.READY
-                    )
-                    self._trouble = None
+                    reachable = hints.waiting(self._queues[0]) is not None
+                    due = sum(b.pieces for b in backlogs if self._is_due(b))
+                    self._backlog = (time.monotonic(), due) if reachable else None
+                    self._trouble = None if reachable else "the broker cannot be reached"
                 except CatalogUnavailable as error:
-                    self._trouble = str(error)
+                    self._backlog, self._trouble = None, str(error)
                     log.warning("the sweeper waits: %s", error)
                 except LikenessError as error:
                     self._trouble = str(error)
@@ -199,3 +213,8 @@ class Supervisor:
                 self._stop.wait(min(1.0, self._settings.queue_sweep_s / 2))
             if hints is not None:
                 hints.close()
+
+    def _is_due(self, backlog: Backlog) -> bool:
+        """Whether this worker should do something about it now."""
+        mine = backlog.queue in self._queues and backlog.state is WorkState.READY
+        return mine and backlog.waited_s > 0

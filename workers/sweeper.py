@@ -44,9 +44,7 @@ class Sweeper:
         """
         if not self._upkeep.take_duty("sweep", self._owner, every_s=self._settings.queue_sweep_s):
             return False
-        recovery = Recovery(self._catalog, self._settings)
-        for work in self._upkeep.lapsed():
-            recovery.recover(work, LOST)
+        self._recover_lapsed()
         for job_id in self._upkeep.jobs_to_advance():
             self._upkeep.advance(job_id)
         if self._is_due("compact", self._settings.compact_s) and CPU in self._queues:
@@ -55,6 +53,17 @@ class Sweeper:
             self._rescan()
         self._hints.send(QUEUES)
         return True
+
+    def give_up(self, owners: Sequence[str]) -> None:
+        """What dead processes held is taken up at once. Raises CatalogError."""
+        if sum(self._upkeep.end_leases_of(owner) for owner in owners):
+            self._recover_lapsed()
+            self._hints.send(QUEUES)
+
+    def _recover_lapsed(self) -> None:
+        recovery = Recovery(self._catalog, self._settings)
+        for work in self._upkeep.lapsed():
+            recovery.recover(work, LOST)
 
     def _is_due(self, duty: str, every_s: float) -> bool:
         return every_s > 0 and self._upkeep.take_duty(duty, self._owner, every_s=every_s)

@@ -19,6 +19,7 @@ from likeness.catalog.chunks import ChunkUnreadableError, decode_chunk
 from likeness.catalog.engine import fetch, integers, reading
 from likeness.catalog.schema import CollectionRow, EmbeddingRow, SpaceRow
 from likeness.errors import CatalogError
+from likeness.telemetry import pulse
 from likeness.types import ImageIds, StoredVectors
 
 CACHE_BYTES = 64 << 20
@@ -158,6 +159,7 @@ def stream(
             n, after = len(places), int(places[-1, 0])
             places = _ready_only(connection, space_id, places)
             vectors = reader.gather(connection, places)
+        pulse.beat()
         if len(places):
             yield np.ascontiguousarray(places[:, 0]), vectors
         if n < rows:

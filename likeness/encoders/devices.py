@@ -77,6 +77,19 @@ def available_bytes(device: torch.device) -> int:
     return min(_system_available_bytes(), _container_available_bytes())
 
 
+def device_name(device: torch.device) -> str:
+    """The make of a device: what a batch size that fits is a fact about."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device, or the system, had no room for what was to be computed."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    said = str(error)
+    return "can't allocate memory" in said or "not enough memory" in said
+
+
 def use_threads(threads: int) -> None:
     """Let torch compute on `threads` CPU threads from now on, in this process.
 

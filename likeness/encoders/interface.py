@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from likeness.encoders.batch_memory import BatchMemory
 from likeness.encoders.preprocess import Preprocess
 from likeness.errors import NoAttentionMap, NoPatchTokens, NoTextTower
 from likeness.types import Embeddings, PreparedBatch, RgbImage, Tower
@@ -54,6 +55,7 @@ class LoadRequest:
     name: as the user wrote it. weights_path: the part behind `@`, or None.
     weights_dir: a mirror directory. device, precision: "auto" or a fixed choice.
     batch_size: images per forward pass, or None to choose by memory.
+    batch_memory: where sizes are kept for which a device had no room; None: nowhere.
     random_seed: initialise at random instead of loading weights (tests, and the untrained demo).
     compiled: pass the model through torch.compile (pays on GPUs after a warm-up of minutes).
     """
@@ -65,6 +67,7 @@ class LoadRequest:
     precision: str = "auto"
     offline: bool = False
     batch_size: int | None = None
+    batch_memory: BatchMemory | None = None
     random_seed: int | None = None
     compiled: bool = False
 

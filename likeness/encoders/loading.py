@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import cast
 
+from likeness.encoders.batch_memory import BatchMemory
 from likeness.encoders.interface import Encoder, LoadRequest
 from likeness.encoders.registry import find, parse_name
 
@@ -18,6 +19,7 @@ def load_encoder(
     weights_dir: Path | None = None,
     offline: bool = False,
     batch_size: int | None = None,
+    batch_memory: BatchMemory | None = None,
     random_seed: int | None = None,
     compiled: bool = False,
 ) -> Encoder:
@@ -28,6 +30,7 @@ def load_encoder(
     precision: "auto" (half where the device computes in it natively), "fp32", "bf16", "fp16".
     weights_dir: a folder that mirrors weights, looked into before the hub.
     offline: never ask the hub, as HF_HUB_OFFLINE=1 does. batch_size: None chooses by memory.
+    batch_memory: where batch sizes are kept for which a device had no room.
     random_seed: initialise at random with this seed instead of loading weights.
     compiled: run through torch.compile.
 
@@ -43,6 +46,7 @@ def load_encoder(
         precision=precision,
         offline=offline,
         batch_size=batch_size,
+        batch_memory=batch_memory,
         random_seed=random_seed,
         compiled=compiled,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,9 +14,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from likeness.encoders.batch_memory import GROWS_AFTER_S, batch_key
 from likeness.encoders.checkpoint import fingerprint_of
 from likeness.encoders.cpu_attention import MatmulAttention
-from likeness.encoders.devices import DTYPES, available_bytes, choose_device, choose_precision
+from likeness.encoders.devices import (
+    DTYPES,
+    available_bytes,
+    choose_device,
+    choose_precision,
+    device_name,
+    is_out_of_memory,
+)
 from likeness.encoders.interface import (
     AttentionFrom,
     AttentionMaps,
@@ -77,9 +86,15 @@ class TorchTower(Encoder):
         shift = 255.0 * torch.tensor(preprocess.mean, dtype=torch.float32)
         self._scale, self._shift = scale.to(device), shift.to(device)
         cap = _BATCH_CAP[device.type]
-        self.batch_size = request.batch_size or batch_that_fits(
+        self._batch_memory = request.batch_memory
+        self._batch_key = batch_key(device_name(device), self.fingerprint, precision)
+        self._most = request.batch_size or batch_that_fits(
             record, available_bytes(device), precision, cap
         )
+        self.batch_size = self._most
+        if request.batch_size is None and request.batch_memory is not None:
+            self.batch_size = request.batch_memory.allowed(self._batch_key, self._most)
+        self._sized_at = time.monotonic()
         # torch's own multi-head layer has a fast path that such a mode would bar.
         packed = any(isinstance(module, nn.MultiheadAttention) for module in model.modules())
         self._attends_by_matmul = device.type == "cpu" and precision == "bf16" and not packed
@@ -125,7 +140,8 @@ class TorchTower(Encoder):
     def _in_batches(
         self, run: Callable[[Tensor], Tensor], batch: PreparedBatch
     ) -> npt.NDArray[np.float32]:
-        """Run over at most `batch_size` images at a time; half of it whenever a GPU has no room."""
+        """Run over at most `batch_size` images at a time; half of it whenever there is no room."""
+        self._grow_back()
         parts: list[Tensor] = []
         start = 0
         while start < len(batch):
@@ -133,21 +149,36 @@ class TorchTower(Encoder):
             try:
                 with torch.inference_mode(), self._attending():
                     parts.append(run(self._pixels(part)).float())
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
+            except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU raises it plain
+                if self.batch_size == 1 or not is_out_of_memory(error):
                     raise
-                self.batch_size = max(1, self.batch_size // 2)
-                torch.cuda.empty_cache()
-                _log.warning(
-                    "%s: the GPU has no room for the batch, going on with %d images at a time",
-                    self.spec.name,
-                    self.batch_size,
-                )
+                self._halve(len(part))
                 continue
             start += len(part)
         if not parts:
             return np.zeros((0, 0, 0), np.float32)
         return cast(npt.NDArray[np.float32], torch.cat(parts).cpu().numpy())
+
+    def _grow_back(self) -> None:
+        """A day without a refusal: twice as many may be tried, up to what fitted by reckoning."""
+        if self.batch_size < self._most and time.monotonic() - self._sized_at > GROWS_AFTER_S:
+            self.batch_size = min(self._most, 2 * self.batch_size)
+            self._sized_at = time.monotonic()
+
+    def _halve(self, tried: int) -> None:
+        """There was no room for so many: half of them from now on, in later processes too."""
+        self.batch_size, self._sized_at = max(1, tried // 2), time.monotonic()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self._batch_memory is not None:
+            self._batch_memory.too_large(self._batch_key, self.batch_size)
+        _log.warning(
+            "%s: no room for a batch of %d on %s, going on with %d images at a time",
+            self.spec.name,
+            tried,
+            self._device,
+            self.batch_size,
+        )
 
     def _attending(self) -> AbstractContextManager[object]:
         """Fused attention, except where matrix products are quicker."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from likeness.telemetry import tracing
+from likeness.telemetry import pulse, tracing
 
 T = TypeVar("T")
 
@@ -31,7 +31,8 @@ class Totals:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def took(self, stage: str, seconds: float, images: int = 0) -> None:
-        """A stage worked so long, on so many images."""
+        """A stage worked so long, on so many images: a sign of life too."""
+        pulse.beat()
         with self._lock:
             self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
             self.stage_images[stage] = self.stage_images.get(stage, 0) + images

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from likeness.telemetry import pulse
 from likeness.vectors.neighbours import Neighbours, Vectors, ordered
 
 _FIRST_STAGE = 16
@@ -111,6 +112,7 @@ def best_on_device(
     torch = load_torch()
     best, rows = Best(len(queries), kept), Rows(base, dtype, device)
     for query_start in range(0, len(queries), query_rows):
+        pulse.beat()
         asked = slice(query_start, query_start + query_rows)
         asking = load(queries[asked], dtype, device)
         scores = torch.full((len(asking), kept), -torch.inf, device=device)
@@ -156,6 +158,7 @@ def rescored(
     positions = np.full((n, k), -1, dtype=np.int32)
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     for start in range(0, n, _RESCORE_ROWS):
+        pulse.beat()
         rows = slice(start, min(start + _RESCORE_ROWS, n))
         candidates = best.positions[rows]
         near = base[np.maximum(candidates, 0)].astype(np.float32)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from likeness.errors import SnapshotDamaged, SnapshotError
+from likeness.telemetry import pulse
 
 BLOCK_BYTES = 4 << 20
 """Files are hashed in blocks of this size, so that several cores can verify one file."""
@@ -229,6 +230,7 @@ def _digest(fd: int, path: Path, size: int, into: npt.NDArray[np.uint8] | None) 
                 got = os.preadv(fd, [room[filled:]], at + filled)
             except OSError as error:
                 raise SnapshotDamaged(str(path.parent), f"{path.name}: {error.strerror}") from error
+            pulse.beat()
             if not got:
                 raise SnapshotDamaged(str(path.parent), f"{path.name} ended while it was read")
             filled += got

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from likeness.telemetry import pulse
 from likeness.types import Embeddings
 from likeness.vectors.engine import load_faiss
 
@@ -55,6 +56,7 @@ def nearest_centroids(
     scores = np.empty(len(vectors), dtype=np.float32)
     faiss = load_faiss()
     for start in range(0, len(vectors), 65_536):
+        pulse.beat()
         rows = slice(start, start + 65_536)
         block = np.ascontiguousarray(vectors[rows], dtype=np.float32)
         near, which = faiss.knn(block, centroids, 1, metric=faiss.METRIC_INNER_PRODUCT)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from likeness.telemetry import pulse
 from likeness.vectors.blocks import (
     Best,
     Block,
@@ -80,6 +81,7 @@ def top_k(
     best = Best(len(queries), kept)
     asking = Rows(queries, dtype, device)
     for base_start in range(0, len(base), base_rows):
+        pulse.beat()
         rows_here = base[base_start : base_start + base_rows]
         block = Block(load(rows_here, load_torch().float32, device), dtype)
         for start in range(0, len(queries), query_rows):
@@ -124,6 +126,7 @@ def cell_neighbours(
     dtype = product_dtype(device, d)
     all_rows = Rows(vectors, dtype, device)
     for cell in range(cells):
+        pulse.beat()
         members = members_order[member_starts[cell] : member_starts[cell + 1]]
         asking = (order[starts[cell] : starts[cell + 1]] // probes).astype(np.int64)
         if not len(members) or not len(asking):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from likeness.telemetry import pulse
 from likeness.types import Embeddings, ImageIds, StoredVectors
 from likeness.vectors.index import Neighbours
 from likeness.vectors.scoring import best_first, exact_scores
@@ -34,6 +35,7 @@ def nearest_under(
     kept = min(k + _MARGIN, len(ids))
     found = [_Best(len(queries), kept) for _ in masks]
     for start in range(0, len(ids), _BLOCK_ROWS):
+        pulse.beat()
         scores = queries @ vectors[start : start + _BLOCK_ROWS].astype(np.float32).T
         for mask, best in zip(masks, found, strict=True):
             inside = None if mask is None else np.flatnonzero(mask[start : start + _BLOCK_ROWS])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,9 +39,22 @@ QUICK: dict[str, object] = {
     "decode_timeout_s": 3,
     "decode_memory": 2**29,
     "worker_grace_s": 8,
-    "worker_stall_s": 12,  # after a drop of Redis, Celery now and then stays up and does nothing
     "compact_s": 0,
 }
+AS_SET: dict[str, object] = {
+    name: Settings.model_fields[name].default
+    for name in (
+        "queue_lease_s",
+        "queue_sweep_s",
+        "queue_stint_s",
+        "queue_backoff_s",
+        "worker_grace_s",
+        "worker_stall_s",
+        "compact_s",
+    )
+}
+"""The times of `QUICK`, as they are where nobody sets them."""
+
 FAKE_API = (sys.executable, "-m", "tests.system.fake_api")
 
 
@@ -65,13 +79,13 @@ def write_photos(folder: Path, count: int, *, copies: int = 0, broken: int = 0) 
 class Lab:
     """Works on a running stack. Close it before the stack."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack, folder: Path, **settings: object) -> None:
+        """settings: other than those of `QUICK`."""
         self.stack, self.folder = stack, folder
         self.settings: Settings = load_settings(
-            home=stack.home,
             database_url=stack.database_url,
             broker_url=stack.redis.url,
-            **QUICK,
+            **{**QUICK, **settings, "home": stack.home},
         )
         self.catalog = Catalog.open(self.settings.catalog_url)
         self.queue = WorkQueue(self.settings, self.catalog)
@@ -144,15 +158,48 @@ class Lab:
         assert not wrong, wrong
         assert_search_is_right(self.settings, collection)
 
-    def check_by_a_fresh_process(self, collection: str, expected: str) -> None:
-        """As `check_against`, by a process that has seen nothing."""
+    def check_by_a_fresh_process(self, collections: str, expected: str, key: str = "uri") -> None:
+        """As `check_against`, by a process that has seen nothing. collections: with commas between.
+        key: see `contents`."""
         done = subprocess.run(
             [sys.executable, "-m", "tests.system.contents", str(self.stack.home),
-             self.stack.database_url, collection, str(self._undisturbed), expected],
+             self.stack.database_url, collections, str(self._undisturbed), expected, key],
             cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+
+    @contextmanager
+    def checked_meanwhile(
+        self, expected: str, key: str = "uri", *, at_once: int = 5
+    ) -> Iterator[Callable[[str], None]]:
+        """The function has a collection checked by a process that has seen nothing, a few of them
+        by each, while the test goes on; what one finds wrong is raised when the block ends at the
+        latest."""
+        with ThreadPoolExecutor(1, "check") as checker:
+            checks: list[Future[None]] = []
+            waiting: list[str] = []
+
+            def submit() -> None:
+                if waiting:
+                    names = ",".join(waiting)
+                    checks.append(
+                        checker.submit(self.check_by_a_fresh_process, names, expected, key)
+                    )
+                    waiting.clear()
+
+            def check(collection: str) -> None:
+                waiting.append(collection)
+                if len(waiting) >= at_once:
+                    submit()
+                for done in [one for one in checks if one.done()]:
+                    checks.remove(done)
+                    done.result()
+
+            yield check
+            submit()
+            for one in checks:
+                one.result()
 
 
 @contextmanager
@@ -174,7 +221,7 @@ def open_lab(
         **{**QUICK, **settings},
     )
     with stack:
-        lab = Lab(stack, folder)
+        lab = Lab(stack, folder, **settings)
         try:
             yield lab
         finally:

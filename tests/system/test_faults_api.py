@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -14,10 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from likeness.catalog import Catalog
-from likeness.settings import load_settings
-from tests.system.contents import content_of
 from tests.system.lab import Lab, open_lab, write_photos
+from tests.system.moments import Killed, moments
 from tests.system.stack import kill_all_of
 
 pytestmark = [
@@ -26,7 +21,6 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("servers"),
 ]
-KILLS = max(2, int(os.environ.get("LIKENESS_TEST_KILLS", "14")) // 10)
 _AT_ONCE = 5
 
 
@@ -56,17 +50,6 @@ def create(lab: Lab, collection: str) -> None:
     lab.catalog.create_collection(collection)
 
 
-def assert_all_are_stored_once(lab: Lab, collection: str, photos: list[Path]) -> None:
-    """By their bytes: uploads are kept under their hash."""
-    found = {row[1]: (row[4], row[5], row[8]) for row in content_of(lab.catalog, collection).rows}
-    url = load_settings(home=lab.folder / "undisturbed").catalog_url
-    with Catalog.open(url) as catalog:
-        rows = content_of(catalog, "expected").rows
-    expected = {row[1]: (row[4], row[5], row[8]) for row in rows}
-    assert found == expected
-    assert set(found) == {hashlib.sha256(path.read_bytes()).hexdigest() for path in photos}
-
-
 def test_uploads_are_embedded_by_workers_and_the_answer_says_what_became_of_each(
     lab: Lab, photos: list[Path]
 ) -> None:
@@ -79,7 +62,7 @@ def test_uploads_are_embedded_by_workers_and_the_answer_says_what_became_of_each
     assert [name for name, image in became.items() if image["outcome"] == "failed"] == sorted(
         path.name for path in photos if path.name.startswith("broken")
     )
-    assert_all_are_stored_once(lab, "waited", photos)
+    lab.check_by_a_fresh_process("waited", "expected", "bytes")
     assert {job.kind for job in lab.queue.jobs.recent(limit=1)} == {"uploads"}
     again = send(lab, "waited", photos[:3]).json()["images"]
     assert {image["outcome"] for image in again} <= {"known", "failed"}
@@ -120,22 +103,25 @@ def test_the_api_killed_at_random_moments_loses_no_upload_that_it_accepted(
     lab: Lab, photos: list[Path]
 ) -> None:
     """What was accepted is done; what was not, the caller sends again, and is stored once."""
-    chance = random.Random(7)
-    for number in range(KILLS):
-        collection = f"uploads{number}"
-        create(lab, collection)
-        parts = [photos[i : i + _AT_ONCE] for i in range(0, len(photos), _AT_ONCE)]
-        accepted: list[int] = []
-
-        sending = threading.Thread(target=send_all, args=(lab, collection, parts, accepted))
-        sending.start()
-        time.sleep(chance.uniform(0.0, 0.6))
-        assert lab.stack.api is not None
-        kill_all_of(lab.stack.api)
-        lab.stack.start_api()
-        sending.join(60)
-        assert len(accepted) == len(parts)
-        jobs = [job for job in lab.queue.jobs.recent(limit=100) if job.collection == collection]
-        for job in jobs:
-            assert lab.finished(job).state == "done"
-        assert_all_are_stored_once(lab, collection, photos)
+    with lab.checked_meanwhile("expected", "bytes") as check:
+        for number, chance in moments(Killed.API):
+            collection = f"uploads{number}"
+            create(lab, collection)
+            parts = [photos[i : i + _AT_ONCE] for i in range(0, len(photos), _AT_ONCE)]
+            accepted: list[int] = []
+            sending = threading.Thread(target=send_all, args=(lab, collection, parts, accepted))
+            sending.start()
+            moment_s = chance.uniform(0.0, 0.6)
+            time.sleep(moment_s)
+            assert lab.stack.api is not None
+            kill_all_of(lab.stack.api)
+            began = time.monotonic()
+            lab.stack.start_api()
+            sending.join(60)
+            assert len(accepted) == len(parts)
+            jobs = [j for j in lab.queue.jobs.recent(limit=100) if j.collection == collection]
+            for job in jobs:
+                assert lab.finished(job).state == "done"
+            print(f"moment {number}: the api after {moment_s:.2f} s: recovered in "
+                  f"{time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
+            check(collection)

@@ -1,6 +1,6 @@
 """Processes die at any moment, and every image is stored once all the same.
 
-A few moments on each run; LIKENESS_TEST_KILLS=300 for as many as that.
+A few moments on each run; LIKENESS_TEST_KILLS=300 for as many as that (`tests.system.moments`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 
 from likeness.catalog.serving.work import NewWork
 from tests.system.lab import Lab, open_lab, write_photos
+from tests.system.moments import Killed, moments
 from tests.system.stack import family, kill_all_of
 from workers.kinds import CPU, PUBLISH
 
@@ -27,8 +28,6 @@ pytestmark = [
     pytest.mark.usefixtures("servers"),
 ]
 
-KILLS = int(os.environ.get("LIKENESS_TEST_KILLS", "14"))
-SEED = 20_261_124
 _LONGEST_S = 1.6
 """About as long as an undisturbed round takes."""
 
@@ -91,46 +90,52 @@ VICTIMS: list[tuple[float, Callable[[Lab, random.Random], None]]] = [
 def test_workers_killed_at_random_moments_lose_nothing_and_store_nothing_twice(
     lab: Lab, photos: Path
 ) -> None:
-    chance = random.Random(SEED)
     shares = [share for share, _ in VICTIMS]
-    for number in range(KILLS):
-        ((_, victim),) = chance.choices(VICTIMS, shares)
-        moment_s = chance.uniform(0.0, _LONGEST_S)
-        collection = f"round{number}"
-        job = lab.index(photos, collection)
-        time.sleep(moment_s)
-        victim(lab, chance)
-        done = lab.finished(job)
-        what = f"round {number}: {victim.__name__} after {moment_s:.2f} s"
-        assert done.state == "done", f"{what}: {done}"
-        assert done.settled == 48, f"{what}: {done}"
-        lab.check_by_a_fresh_process(collection, "expected")
+    with lab.checked_meanwhile("expected") as check:
+        for number, chance in moments(Killed.WORKER):
+            ((_, victim),) = chance.choices(VICTIMS, shares)
+            moment_s = chance.uniform(0.0, _LONGEST_S)
+            collection = f"round{number}"
+            job = lab.index(photos, collection)
+            time.sleep(moment_s)
+            victim(lab, chance)
+            what = f"moment {number}: {victim.__name__} after {moment_s:.2f} s"
+            began = time.monotonic()
+            done = lab.finished(job)
+            print(f"{what}: recovered in {time.monotonic() - began:.1f} s", flush=True)
+            assert done.state == "done", f"{what}: {done}"
+            assert done.settled == 48, f"{what}: {done}"
+            check(collection)
 
 
 def test_a_publisher_killed_while_it_publishes_leaves_the_old_index_or_the_new_one(
     lab: Lab, photos: Path
 ) -> None:
-    chance = random.Random(SEED + 1)
-    for number in range(max(2, KILLS // 10)):
-        collection = f"published{number}"
-        lab.finished(lab.index(photos, collection))
-        space_id = lab.catalog.spaces(lab.catalog.collection(collection).id)[0].id
-        name = lab.catalog.snapshots(space_id)[0].name
-        lab.catalog.set_aside(space_id, name, "so that another one is due")
-        piece = NewWork(PUBLISH, CPU, {"collection": collection}, key=f"publish:{collection}")
-        job = lab.queue.ledger.submit(collection, "publish", {}, [piece])
-        lab.queue.retry(job.id)  # nothing to take up; workers hear of the work
-        lab.wait_for(job, lambda job: job.state != "queued", "it is being published")
-        time.sleep(chance.uniform(0.0, 0.08))
-        for worker in lab.stack.workers:
-            for pid in family(worker.pid)[2:]:
-                kill(pid)
-        done = lab.finished(job)
-        assert done.state == "done", done
-        current = [s for s in lab.catalog.snapshots(space_id) if s.state == "current"]
-        assert len(current) == 1
-        assert current[0].name != name
-        lab.check_by_a_fresh_process(collection, "expected")
+    with lab.checked_meanwhile("expected") as check:
+        for number, chance in moments(Killed.PUBLISHER):
+            collection = f"published{number}"
+            lab.finished(lab.index(photos, collection))
+            space_id = lab.catalog.spaces(lab.catalog.collection(collection).id)[0].id
+            name = lab.catalog.snapshots(space_id)[0].name
+            lab.catalog.set_aside(space_id, name, "so that another one is due")
+            piece = NewWork(PUBLISH, CPU, {"collection": collection}, key=f"publish:{collection}")
+            job = lab.queue.ledger.submit(collection, "publish", {}, [piece])
+            lab.queue.retry(job.id)  # nothing to take up; workers hear of the work
+            lab.wait_for(job, lambda job: job.state != "queued", "it is being published")
+            moment_s = chance.uniform(0.0, 0.08)
+            time.sleep(moment_s)
+            for worker in lab.stack.workers:
+                for pid in family(worker.pid)[2:]:
+                    kill(pid)
+            began = time.monotonic()
+            done = lab.finished(job)
+            print(f"moment {number}: publisher after {moment_s:.3f} s: recovered in "
+                  f"{time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
+            assert done.state == "done", done
+            current = [s for s in lab.catalog.snapshots(space_id) if s.state == "current"]
+            assert len(current) == 1
+            assert current[0].name != name
+            check(collection)
 
 
 def test_sigterm_under_load_finishes_or_hands_back_and_ends_in_time(lab: Lab, photos: Path) -> None:

@@ -12,6 +12,7 @@ from likeness.catalog.serving.work import Work
 from likeness.errors import CatalogUnavailable, LikenessError, WorkError
 from likeness.telemetry.logs import log_ids
 from likeness.telemetry.tracing import span
+from workers.kinds import LEASE_FACTOR
 from workers.leases import Held, Why
 from workers.process import WorkerProcess
 from workers.recovery import Recovery
@@ -38,16 +39,18 @@ def run_ready(process: WorkerProcess, kind: str, handler: Handler) -> None:
     until = time.monotonic() + process.settings.queue_stint_s
     while not process.stopping.is_set():
         process.progressed()
-        work = process.ledger.claim_next(process.owner, process.settings.queue_lease_s, kind=kind)
+        lease_s = process.settings.queue_lease_s * LEASE_FACTOR.get(kind, 1)
+        work = process.ledger.claim_next(process.owner, lease_s, kind=kind)
         if work is None:
             return
-        _run(process, work, handler)
+        with process.busy():
+            _run(process, work, handler, lease_s)
         if time.monotonic() > until:
             return
 
 
-def _run(process: WorkerProcess, work: Work, handler: Handler) -> None:
-    held = process.leases.hold(work)
+def _run(process: WorkerProcess, work: Work, handler: Handler, lease_s: float) -> None:
+    held = process.leases.hold(work, lease_s=lease_s)
     with (
         log_ids(job_id=work.job_id, work_id=work.id),
         span("work", kind=work.kind, job_id=work.job_id, work_id=work.id, attempt=work.attempts),

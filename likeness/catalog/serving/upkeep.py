@@ -100,6 +100,15 @@ class Upkeep:
             )
             return [work_record(row) for row in connection.execute(statement)]
 
+    def end_leases_of(self, owner: str) -> int:
+        """What owner holds is lapsed, its process being dead; how many pieces."""
+        with writing(self._engine) as connection:
+            statement = update(WorkRow).where(
+                WorkRow.state == WorkState.LEASED.value, WorkRow.owner == owner
+            )
+            past = database_now(connection) - 1.0
+            return connection.execute(statement.values(lease_until=past)).rowcount
+
     def jobs_to_advance(self, *, limit: int = 100) -> list[int]:
         """Jobs of queued work that have not ended though none of it is open, oldest first."""
         work = select(WorkRow.id).where(WorkRow.job_id == JobRow.id)

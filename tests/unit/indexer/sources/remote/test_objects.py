@@ -25,6 +25,7 @@ from indexer.sources.remote import objects
 from indexer.sources.remote.opening import expand
 from indexer.sources.uris import object_uri, split_object_uri
 from likeness.errors import ImageTooLarge, SourceError, UnreadableSource
+from tests.services.gcs import local_gcs
 from tests.services.s3 import local_s3
 from tests.unit.indexer.sources.remote.test_listings import shard
 
@@ -46,7 +47,17 @@ def s3() -> Iterator[Any]:
         yield client
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(scope="module")
+def gs() -> Iterator[Any]:
+    import fsspec
+
+    with pytest.MonkeyPatch.context() as patch, local_gcs(patch):
+        files = fsspec.filesystem("gs", use_listings_cache=False)
+        files.mkdir("bucket")
+        yield files
+
+
+@pytest.fixture(params=["memory", "s3", "gs"])
 def scheme(request: pytest.FixtureRequest) -> Iterator[str]:
     """A store whose bucket `bucket` holds FILES."""
     if request.param == "memory":
@@ -56,6 +67,13 @@ def scheme(request: pytest.FixtureRequest) -> Iterator[str]:
             files.pipe_file(f"/bucket/{name}", data)
         yield "memory"
         files.rm("/bucket", recursive=True)
+        return
+    if request.param == "gs":
+        bucket = request.getfixturevalue("gs")
+        for name, data in FILES.items():
+            bucket.pipe_file(f"bucket/{name}", data)
+        yield "gs"
+        bucket.rm(bucket.find("bucket"))
         return
     client = request.getfixturevalue("s3")
     for name, data in FILES.items():
@@ -73,6 +91,10 @@ def put(scheme: str, request: pytest.FixtureRequest, name: str, data: bytes | No
 
         files = fsspec.filesystem("memory")
         files.rm(f"/bucket/{name}") if data is None else files.pipe_file(f"/bucket/{name}", data)
+        return
+    if scheme == "gs":
+        files = request.getfixturevalue("gs")
+        files.rm_file(f"bucket/{name}") if data is None else files.pipe_file(f"bucket/{name}", data)
         return
     client = request.getfixturevalue("s3")
     if data is None:
