@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from likeness.types import StoredVectors
+from likeness.vectors.truth import nearest_under
 
 DIM = 192
 SIDE = 96
@@ -60,7 +61,19 @@ def main(arguments: list[str]) -> int:
         made += len(rows)
         rate = made / (time.perf_counter() - begun)
         print(f"{path.name}: {rate:.0f} views/s", flush=True)
+    rows = load_views(options.out, options.views)
+    print(f"{len(rows)} views; local intrinsic dimension {dimension_of(rows):.1f}")
     return 0
+
+
+def dimension_of(rows: StoredVectors) -> float:
+    """Median local intrinsic dimension at 200 of the views, by their 100 nearest others."""
+    from benchmarks.vector_sets import local_dimension  # which reads what this module makes
+
+    chosen = np.sort(np.random.default_rng(0).choice(len(rows), 200, replace=False))
+    asked = rows[chosen].astype(np.float32)
+    (near,) = nearest_under(np.arange(len(rows)), rows, asked, 101, [None])
+    return local_dimension(near.scores[:, 1:])  # the nearest of all is itself
 
 
 def load_views(folder: Path, limit: int) -> StoredVectors:

@@ -44,6 +44,8 @@ FEW_CHANGES = 1000
 """Fewer changes than this never make a publish due: scanning them takes less than a tenth of a
 millisecond, and small collections would otherwise be published at every run."""
 
+_BATCH_BYTES, _FEWEST_ROWS = 8 << 20, 4096
+
 Batch: TypeAlias = tuple[ImageIds, StoredVectors]
 
 _LOOK_S = 0.05
@@ -117,7 +119,7 @@ def publish(
         began, clock = time.perf_counter(), time.time_ns()
         manifest = write_snapshot(
             directory / name,
-            read_ahead(catalog.stream_vectors(space.id, up_to_revision=head.revision)),
+            load(catalog, space, head.revision),
             fingerprint=space.fingerprint,
             dim=space.dim,
             revision=head.revision,
@@ -150,8 +152,11 @@ def publish(
         return Published(name, ours=True, count=manifest.count, revision=head.revision)
 
 
-def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches; the next one is read while this one is checked, hashed and written."""
+def load(catalog: Catalog, space: Space, revision: int) -> Iterator[Batch]:
+    """The space's ids and vectors up to a revision, in batches that fit the processor's cache; the
+    next one is read while this one is checked, hashed and written."""
+    rows = max(_FEWEST_ROWS, _BATCH_BYTES // (2 * space.dim))
+    batches = catalog.stream_vectors(space.id, up_to_revision=revision, rows=rows)
     with ThreadPoolExecutor(1, "likeness-publish-read") as pool:
         coming = pool.submit(next, batches, None)
         while (batch := coming.result()) is not None:

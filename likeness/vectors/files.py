@@ -28,6 +28,10 @@ from likeness.telemetry import pulse
 BLOCK_BYTES = 4 << 20
 """Files are hashed in blocks of this size, so that several cores can verify one file."""
 
+_BEHIND_BYTES = 16 << 20
+"""What was written is sent to the disk in pieces of this size, and then leaves the cache: so the
+last fsync has little to wait for, and a large index does not drive out what others have cached."""
+
 _READERS = 8
 """Most blocks that are read and hashed at once: bounds the memory to 32 MiB."""
 
@@ -87,7 +91,7 @@ class DurableFile:
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._hash = TreeHash()
-        self._size = 0
+        self._size, self._sent = 0, 0
 
     def __enter__(self) -> Self:
         return self
@@ -108,14 +112,17 @@ class DurableFile:
         self._size += written
         while octets.nbytes:
             octets = octets[os.write(self._fd, octets[:BLOCK_BYTES]) :]
+        if self._size - self._sent >= _BEHIND_BYTES:
+            # Begins to write what is dirty and drops what is clean: that of the times before.
+            _forget(self._fd, max(0, self._sent - 4 * _BEHIND_BYTES), self._size)
+            self._sent = self._size
         return written
 
     def finish(self) -> FileFacts:
         """Force the bytes to the disk, make the file read-only and close it."""
         os.fchmod(self._fd, 0o444)
         os.fsync(self._fd)
-        if hasattr(os, "posix_fadvise"):  # so that reading back asks the disk, not our own cache
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        _forget(self._fd, 0, self._size)  # so that reading back asks the disk, not our own cache
         self.close()
         return FileFacts(self._size, self._hash.hexdigest())
 
@@ -123,6 +130,11 @@ class DurableFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _forget(fd: int, start: int, stop: int) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, start, stop - start, os.POSIX_FADV_DONTNEED)
 
 
 def sync_directory(path: Path) -> None:

@@ -84,7 +84,7 @@ def write_snapshot(
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         files: dict[str, FileFacts] = {}
-        ids = _write_vectors(partial, batches, dim, files)
+        ids = write_vectors(partial, batches, dim, files)
         vectors = _map_vectors(partial, len(ids), dim)
         built = _build(
             partial,
@@ -215,7 +215,7 @@ def discard_everywhere(path: Path, server: str) -> None:
     discard(path)
 
 
-def _write_vectors(
+def write_vectors(
     folder: Path,
     batches: Iterable[tuple[ImageIds, StoredVectors]],
     dim: int,
