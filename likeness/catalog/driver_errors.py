@@ -7,8 +7,9 @@ from sqlalchemy import URL
 from likeness.errors import CatalogError, CatalogUnavailable
 
 # SQLSTATE classes and codes of PostgreSQL after which nothing was written and trying again may
-# help: connection exceptions, rolled-back transactions, too many connections, shutdowns.
-_PASSING = ("08", "40", "53300", "57P")
+# help: connection exceptions, a writer that was silent for too long, rolled-back transactions, too
+# many connections, shutdowns.
+_PASSING = ("08", "25P03", "40", "53300", "57P")
 
 
 def explain(error: BaseException, url: URL) -> CatalogError:

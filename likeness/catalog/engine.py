@@ -40,6 +40,10 @@ from likeness.errors import CatalogError, SettingsError
 BUSY_TIMEOUT_MS = 60_000
 """How long a SQLite writer waits for another one."""
 
+SILENT_WRITER_S = 20.0
+"""PostgreSQL rolls a writer back that says nothing for so long within a transaction: its machine is
+gone, or stopped, and would hold its locks against all others until its connection is given up."""
+
 _WRITE_OPTION = "likeness_write"
 
 
@@ -94,7 +98,14 @@ def make_engine(url: URL) -> Engine:
             pool_pre_ping=True,
             pool_size=8,
             max_overflow=64,
-            connect_args={"connect_timeout": 10, "application_name": "likeness"},
+            connect_args={
+                "connect_timeout": 10,
+                "application_name": "likeness",
+                # A server whose machine is gone is missed after half a minute, not after hours.
+                "keepalives_idle": 15,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+            },
         )
     event.listen(engine, "begin", _begin)
     return engine
@@ -132,7 +143,10 @@ def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITE_OPTION, False)
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-    elif not writes:
+    elif writes:
+        limit = f"SET LOCAL idle_in_transaction_session_timeout = '{SILENT_WRITER_S:g}s'"
+        connection.exec_driver_sql(limit)
+    else:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 

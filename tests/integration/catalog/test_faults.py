@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, make_url
 
-from likeness.catalog import Catalog
+from likeness.catalog import Catalog, engine
 from likeness.catalog.engine import writing
 from likeness.catalog.records import Space
 from likeness.errors import CatalogError, CatalogUnavailable
@@ -180,3 +180,25 @@ def drop_connections(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+@pytest.mark.services
+def test_a_writer_that_falls_silent_holds_its_locks_against_others_for_a_while_only(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine that loses its power, or its network, in the middle of a commit."""
+    assert engine.SILENT_WRITER_S <= 30, "workers have a minute to recover"
+    with Catalog.open(postgres_url) as catalog:
+        space = make_space(catalog, catalog.create_collection("default"))
+        store(catalog, space, {"before": 1})
+        monkeypatch.setattr(engine, "SILENT_WRITER_S", 0.5)
+        silent = writing(catalog.engine)
+        connection = silent.__enter__()
+        connection.exec_driver_sql("UPDATE collections SET revision = revision + 1")
+        monkeypatch.undo()
+        began = time.monotonic()
+        store(catalog, space, {"after": 2})
+        assert 0.2 < time.monotonic() - began < 20
+        with pytest.raises(CatalogUnavailable):
+            silent.__exit__(None, None, None)
+        assert catalog.counts(space.collection_id).ready == 2
