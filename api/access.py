@@ -7,7 +7,6 @@ is allowed (such a service listens on loopback only, or was told `--insecure`).
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -34,44 +33,44 @@ _REMEMBERED = 1000
 
 
 class Doorkeeper:
-    """Remembers for a few seconds which keys are good. Thread-safe."""
+    """Remembers for a few seconds which keys are good. Belongs to the app's event loop."""
 
     def __init__(self, keys: ApiKeys, *, open_to_all: bool) -> None:
         """open_to_all: keys are not asked for, whether there are any or not."""
         self._keys, self._open = keys, open_to_all
         self._seen: dict[bytes, tuple[float, ApiKey | None]] = {}
         self._needed: tuple[float, bool] = (0.0, True)
-        self._lock = threading.Lock()
 
-    def scope_of(self, presented: str | None) -> key_rows.Scope | None:
-        """What may be done with this key, or without one; None: nothing."""
-        if self._open or not self._keys_needed():
+    async def scope_of(self, presented: str | None) -> key_rows.Scope | None:
+        """What may be done with this key, or without one; None: nothing.
+
+        The catalog is asked in a thread, and only for what is not remembered.
+        """
+        if self._open or not await self._keys_needed():
             return key_rows.Scope.ADMIN
         if not presented:
             return None
-        key = self._verified(presented)
+        key = await self._verified(presented)
         return None if key is None else key.scope
 
-    def _keys_needed(self) -> bool:
+    async def _keys_needed(self) -> bool:
         until, needed = self._needed
         if time.monotonic() < until:
             return needed
-        needed = self._keys.any()
+        needed = await run_in_threadpool(self._keys.any)
         self._needed = (time.monotonic() + _REMEMBERED_S, needed)
         return needed
 
-    def _verified(self, presented: str) -> ApiKey | None:
+    async def _verified(self, presented: str) -> ApiKey | None:
         digest = hashlib.sha256(presented.encode("utf-8", "replace")).digest()
         now = time.monotonic()
-        with self._lock:
-            until, key = self._seen.get(digest, (0.0, None))
+        until, key = self._seen.get(digest, (0.0, None))
         if now < until:
             return key
-        key = self._keys.verify(presented)
-        with self._lock:
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.clear()
-            self._seen[digest] = (now + _REMEMBERED_S, key)
+        key = await run_in_threadpool(self._keys.verify, presented)
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        self._seen[digest] = (now + _REMEMBERED_S, key)
         return key
 
 
@@ -103,9 +102,7 @@ class Door:
         try:
             self._check_origin(scope["method"], headers)
             if needs_key(scope["path"]):
-                allowed = await run_in_threadpool(
-                    self._doorkeeper().scope_of, presented_key(headers)
-                )
+                allowed = await self._doorkeeper().scope_of(presented_key(headers))
                 if allowed is None:
                     raise KeyNeeded(
                         "send a key as `Authorization: Bearer lk_…` (`likeness keys create` makes "
@@ -163,7 +160,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API key, `lk_…`; `liken
 def needs(needed: key_rows.Scope) -> Dependency:
     """A dependency: the asker's key has this scope, or a wider one."""
 
-    def check(request: Request, _documented: object = Depends(_bearer)) -> None:
+    async def check(request: Request, _documented: object = Depends(_bearer)) -> None:
         allowed = getattr(request.state, "scope", None)
         if allowed is None or not allowed.covers(needed):
             raise ScopeNeeded(

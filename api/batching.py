@@ -2,12 +2,15 @@
 
 The event loop collects; threads work. While all lanes are busy, questions gather by themselves. A
 question that finds a free lane leaves at once when it has been alone of late, and otherwise waits
-for company, never longer than `wait_s`.
+for company, never longer than `wait_s`. Under load a lane leaves some behind, so that the next
+batch stands ready when it returns: answers take their time to be written and to be read, and new
+questions to arrive, and no lane should be idle meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,6 +27,10 @@ SearchMany = Callable[[str, Sequence[SearchRequest]], list[SearchResponse]]
 
 _LANES = 2
 """On a GPU one encodes while the other asks index and catalog; on a CPU each has half the cores."""
+
+_ENOUGH = 8
+"""Questions that are worth a batch: larger ones take less of an encoder per question by a tenth at
+most."""
 
 _MOST_WAITING = 2048
 _MOST_SLOW = 128
@@ -58,7 +65,7 @@ class SearchBatcher:
         self._search_many, self._observe = search_many, observe
         self._wait_s, self._most, self._timeout_s = wait_s, most, timeout_s
         self._queue: deque[_Waiting] = deque()
-        self._free = _LANES
+        self._free, self._inside = _LANES, 0
         self._company = False
         self._slow_waiting = 0
         self._counting = threading.Lock()
@@ -132,7 +139,7 @@ class SearchBatcher:
         """Send a batch off if a lane is free and waiting longer brings nothing."""
         if not self._free or not self._queue:
             return
-        full = len(self._queue) >= self._most
+        full = len(self._queue) >= self._share()
         if full or not self._wait_s or not self._company:
             self._send()
         elif self._timer is None:
@@ -140,22 +147,26 @@ class SearchBatcher:
 
     def _timed(self) -> None:
         self._timer = None
-        if self._free and self._queue:
+        self._send_all()
+
+    def _send_all(self) -> None:
+        """What has waited fills the lanes that are free."""
+        while self._free and self._queue:
             self._send()
 
     def _send(self) -> None:
-        """The oldest question and those of its collection leave together."""
+        """The oldest question and those of its collection leave together, within a fair share."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        collection = self._queue[0].collection
+        collection, most = self._queue[0].collection, self._share()
         batch: list[_Waiting] = []
         rest: deque[_Waiting] = deque()
         while self._queue:
             waiting = self._queue.popleft()
             if waiting.answer.done():  # its asker has left
                 continue
-            if waiting.collection == collection and len(batch) < self._most:
+            if waiting.collection == collection and len(batch) < most:
                 batch.append(waiting)
             else:
                 rest.append(waiting)
@@ -164,6 +175,7 @@ class SearchBatcher:
             self._consider()
             return
         self._free -= 1
+        self._inside += len(batch)
         self._company = len(batch) > 1 or self._free < _LANES - 1
         for waiting in batch:
             waiting.begun = True
@@ -172,13 +184,18 @@ class SearchBatcher:
         done = loop.run_in_executor(self._lanes, self._answers, batch)
         done.add_done_callback(lambda answers: self._returned(batch, answers))
 
+    def _share(self) -> int:
+        """Questions that one lane takes: as many stay behind as all lanes hold."""
+        here = len(self._queue) + self._inside
+        return min(self._most, max(_ENOUGH, math.ceil(here / (2 * _LANES))))
+
     def _returned(
         self, batch: list[_Waiting], done: asyncio.Future[list[SearchResponse | Exception]]
     ) -> None:
         self._free += 1
+        self._inside -= len(batch)
         _deliver(batch, done)
-        if self._queue:  # they have waited while the lanes were busy
-            self._send()
+        self._send_all()  # they have waited while the lanes were busy
 
     def _answers(self, batch: Sequence[_Waiting]) -> list[SearchResponse | Exception]:
         """In a thread: all at once; one by one when one of them cannot be answered."""

@@ -199,8 +199,11 @@ class Service:
         return None
 
 
-def service_of(request: Request) -> Service:
-    """The service of the app that this request came to."""
+async def service_of(request: Request) -> Service:
+    """The service of the app that this request came to.
+
+    Asynchronous, as all dependencies here: FastAPI sends others through a thread.
+    """
     service: Service = request.app.state.service
     return service
 

@@ -2,7 +2,9 @@
 
 Server, clients and publisher are processes of their own on this machine and share its cores; the
 encoder by itself has them all. Weights are random where `--random` says so: time does not depend on
-them. Vectors are clustered at random.
+them. Vectors are clustered at random. Processor milliseconds per request stand beside the rates:
+the server's with its decode workers, the encoder's share of them, and the clients', which in
+production are paid for elsewhere.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from benchmarks.record import print_table, write_result
 from benchmarks.search import ROWS_PER_COMMIT, clustered
 from benchmarks.serve_clients import (
     SIDE,
+    WARM_UP_S,
     Load,
     image_requests,
     load,
@@ -35,10 +38,10 @@ from benchmarks.serve_clients import (
     some_texts,
     text_requests,
 )
+from benchmarks.serve_runtimes import InstantRuntime, RandomRuntime, cpu_seconds
 from indexer.publish import publish
 from likeness.catalog.records import Batch, SourceFacts, Space, Stored
 from likeness.encoders.interface import Encoder
-from likeness.encoders.loading import load_encoder
 from likeness.runtime import Runtime
 from likeness.settings import Settings, load_settings
 from likeness.types import ImageFacts
@@ -48,38 +51,42 @@ BARE_BATCH = 64
 PUBLISH_CLIENTS = 8
 
 
-class RandomRuntime(Runtime):
-    """Encoders without weights, so that any of them can be measured anywhere."""
-
-    def encoder(self, name: str) -> Encoder:
-        if name not in self._encoders:
-            self._limit_threads()
-            self._encoders[name] = load_encoder(name, random_seed=0)
-        return self._encoders[name]
+NOTES = {"random": " with random weights", "instant": " replaced by one that computes nothing"}
+RUNTIMES = {"random": RandomRuntime, "instant": InstantRuntime}
 
 
-def open_runtime(settings: Settings, *, random: bool) -> Runtime:
-    return RandomRuntime(settings) if random else Runtime(settings)
+def open_runtime(settings: Settings, kind: str | None) -> Runtime:
+    return RUNTIMES.get(kind or "", Runtime)(settings)
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--encoder", default="open_clip:ViT-B-32/laion2b_s34b_b79k")
-    parser.add_argument("--random", action="store_true", help="random weights")
+    parser.add_argument(
+        "--random", dest="kind", action="store_const", const="random", help="random weights"
+    )
+    parser.add_argument(
+        "--instant", dest="kind", action="store_const", const="instant",
+        help="an encoder that computes nothing: what the service itself costs",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument(
+        "--publish", action=argparse.BooleanOptionalAction, default=True,
+        help="whether to measure beside a publisher, too",
+    )  # fmt: skip
     parser.add_argument("--name", default="serve", help="of the file of results")
     parser.add_argument("--role", choices=["measure", "serve", "publish"], default="measure")
     parser.add_argument("--home", type=Path)
     options = parser.parse_args(arguments)
     if options.role == "serve":
-        return serve(options.home, random=options.random)
+        return serve(options.home, options.kind)
     if options.role == "publish":
-        return publish_on(options.home, random=options.random)
+        return publish_on(options.home, options.kind)
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(home=Path(folder) / "home", max_k=1000)
-        with open_runtime(settings, random=options.random) as runtime:
+        with open_runtime(settings, options.kind) as runtime:
             encoder = runtime.encoder(options.encoder)
             fill(runtime, encoder, options.images)
             figures = measure(options, settings.home, encoder)
@@ -88,7 +95,7 @@ def main(arguments: list[str]) -> int:
         command=["python", "-m", "benchmarks.serve", *arguments],
         data=f"{options.images} clustered random vectors of {encoder.spec.dim} numbers; "
         f"words of four, JPEGs of {SIDE} px",
-        encoder=f"{encoder.spec.name}" + (" with random weights" if options.random else ""),
+        encoder=encoder.spec.name + NOTES.get(options.kind, ""),
         figures=figures,
     )
     return 0
@@ -124,13 +131,13 @@ def fill(runtime: Runtime, encoder: Encoder, images: int) -> Space:
 # ------------------------------------------------------------------------ the other processes
 
 
-def serve(home: Path, *, random: bool) -> int:
+def serve(home: Path, kind: str | None) -> int:
     share_cores()
     import uvicorn
 
     from api.app import create_app
 
-    with open_runtime(load_settings(home=home, port=0), random=random) as runtime:
+    with open_runtime(load_settings(home=home, port=0), kind) as runtime:
         app = create_app(runtime)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
 
@@ -146,11 +153,11 @@ def serve(home: Path, *, random: bool) -> int:
     return 0
 
 
-def publish_on(home: Path, *, random: bool) -> int:
+def publish_on(home: Path, kind: str | None) -> int:
     """Publish one index after the other until the time is up, as a service does in its background;
     print how many. The first line of the input says for how many seconds."""
     count = 0
-    with in_background(), open_runtime(load_settings(home=home), random=random) as runtime:
+    with in_background(), open_runtime(load_settings(home=home), kind) as runtime:
         collection = runtime.catalog.collection("default")
         (space,) = runtime.catalog.spaces(collection.id)
         print("ready", flush=True)
@@ -163,10 +170,10 @@ def publish_on(home: Path, *, random: bool) -> int:
 
 
 @contextmanager
-def process(role: str, home: Path, *, random: bool) -> Iterator[subprocess.Popen[str]]:
+def process(role: str, home: Path, kind: str | None) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "benchmarks.serve", "--role", role, "--home", str(home)]
     with subprocess.Popen(
-        [*command, *(["--random"] if random else [])],
+        [*command, *([] if kind is None else [f"--{kind}"])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -181,14 +188,17 @@ def process(role: str, home: Path, *, random: bool) -> Iterator[subprocess.Popen
 # ------------------------------------------------------------------------ what is measured
 
 
-def bare_rate(work: Callable[[], object], seconds: float) -> float:
-    """Items/s of an encoder's calls of BARE_BATCH items, after one to warm up."""
+def bare_rate(work: Callable[[], object], seconds: float) -> tuple[float, float]:
+    """Items/s of an encoder's calls of BARE_BATCH items, after one to warm up, and the processor
+    milliseconds of each item."""
     work()
-    calls, begun = 0, time.perf_counter()
+    calls, begun, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < seconds:
         work()
         calls += 1
-    return calls * BARE_BATCH / (time.perf_counter() - begun)
+    items = calls * BARE_BATCH
+    cpu_ms = 1000 * (time.process_time() - cpu) / items
+    return items / (time.perf_counter() - begun), cpu_ms
 
 
 def measure(options: argparse.Namespace, home: Path, encoder: Encoder) -> dict[str, Any]:
@@ -201,25 +211,38 @@ def measure(options: argparse.Namespace, home: Path, encoder: Encoder) -> dict[s
     figures: dict[str, Any] = {}
     rows: list[Sequence[object]] = []
     bare_s = options.seconds / 2
-    with process("serve", home, random=options.random) as server:
+    with process("serve", home, options.kind) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         print(f"the server listens on {port}", file=sys.stderr, flush=True)
         for kind, (requests, bare) in kinds.items():
-            load(port, requests, 8, 2)  # to warm up
             for clients in options.clients:
                 # Before and after: whatever else runs on the machine slows both alike.
                 before = bare_rate(bare, bare_s)
-                found = load(port, requests, clients, options.seconds).figures()
-                rate = (before + bare_rate(bare, bare_s)) / 2
-                found |= {"encoder_per_s": rate, "share": found["requests_per_s"] / rate}
+                cpu_s = cpu_seconds(server.pid)
+                met = load(port, requests, clients, options.seconds)
+                cpu_s = cpu_seconds(server.pid) - cpu_s
+                after = bare_rate(bare, bare_s)
+                found, rate = met.figures(), (before[0] + after[0]) / 2
+                found |= {
+                    "encoder_per_s": rate,
+                    "share": found["requests_per_s"] / rate,
+                    "server_cpu_ms": 1000 * cpu_s / met.asked,
+                    "encoder_cpu_ms": (before[1] + after[1]) / 2,
+                    "client_cpu_ms": met.cpu_ms,
+                }
                 figures[f"{kind}, {clients} clients"] = found
                 rows.append((kind, clients, *found.values()))
                 print(f"{kind}, {clients} clients: {found}", file=sys.stderr, flush=True)
-        quiet, during, published = measure_publish(options, home, port, kinds["text"][0])
+        if options.publish:
+            beside = measure_publish(options, home, port, kinds["text"][0])
     columns = ["query", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms",
-               "encoder alone/s", "share"]  # fmt: skip
+               "encoder alone/s", "share", "server CPU ms/request", "encoder alone CPU ms",
+               "client CPU ms/request"]  # fmt: skip
     print_table(columns, rows)
+    if not options.publish:
+        return figures
+    quiet, during, published = beside
     ratio = during["p99_ms"] / quiet["p99_ms"]
     print()
     print_table(
@@ -248,11 +271,11 @@ def measure_publish(
     published = 0
     for _ in range(2):
         quiet.append(load(port, requests, PUBLISH_CLIENTS, options.seconds))
-        with process("publish", home, random=options.random) as publisher:
+        with process("publish", home, options.kind) as publisher:
             assert publisher.stdin is not None
             assert publisher.stdout is not None
             publisher.stdout.readline()
-            publisher.stdin.write(f"{options.seconds}\n")
+            publisher.stdin.write(f"{WARM_UP_S + options.seconds}\n")
             publisher.stdin.flush()
             during.append(load(port, requests, PUBLISH_CLIENTS, options.seconds))
             published += int(publisher.stdout.readline())
@@ -260,7 +283,12 @@ def measure_publish(
 
 
 def _joined(loads: Sequence[Load]) -> Load:
-    return Load([ms for each in loads for ms in each.latencies_ms], sum(x.seconds for x in loads))
+    return Load(
+        [ms for each in loads for ms in each.latencies_ms],
+        sum(each.seconds for each in loads),
+        sum(each.asked for each in loads),
+        sum(each.cpu_s for each in loads),
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from api.access import COOKIE, SESSION_PATH, Doorkeeper, presented_key
 from api.errors import KeyNeeded
@@ -34,7 +33,7 @@ class Session(Document):
 async def get_session(request: Request, service: TheService) -> Session:
     """Asked by the page when it opens."""
     keeper: Doorkeeper = request.app.state.doorkeeper
-    scope = await run_in_threadpool(keeper.scope_of, presented_key(request.headers))
+    scope = await keeper.scope_of(presented_key(request.headers))
     return _session(service, scope, await _needed(keeper))
 
 
@@ -44,7 +43,7 @@ async def open_session(
 ) -> Session:
     """The cookie is out of reach of scripts and is sent to this site only, from this site only."""
     keeper: Doorkeeper = request.app.state.doorkeeper
-    scope = await run_in_threadpool(keeper.scope_of, asked.key)
+    scope = await keeper.scope_of(asked.key)
     if scope is None:
         raise KeyNeeded("this key is wrong or revoked")
     needed = await _needed(keeper)
@@ -69,7 +68,7 @@ async def close_session() -> Response:
 
 
 async def _needed(keeper: Doorkeeper) -> bool:
-    return await run_in_threadpool(keeper.scope_of, None) is None
+    return await keeper.scope_of(None) is None
 
 
 def _session(service: Service, scope: Scope | None, needed: bool) -> Session:

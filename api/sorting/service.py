@@ -194,7 +194,7 @@ class Sorting:
         return data, tag
 
 
-def sorting_of(request: Request) -> Sorting:
+async def sorting_of(request: Request) -> Sorting:
     """The sorting of the app that this request came to."""
     sorting: Sorting = request.app.state.sorting
     return sorting

@@ -93,6 +93,41 @@ def test_questions_that_come_while_lanes_are_busy_leave_together() -> None:
     assert len(answers.sizes) <= 5
 
 
+def test_under_load_a_lane_leaves_as_many_behind_as_all_lanes_hold() -> None:
+    answers = Answers()
+    answers.gate.clear()
+
+    async def work() -> None:
+        box = batcher(answers, most=1000)
+        asking = [asyncio.create_task(box.search("c", asked(str(n)))) for n in range(130)]
+        await asyncio.sleep(0.05)
+        answers.gate.set()
+        await asyncio.gather(*asking)
+        await box.close()
+
+    run(work())
+    assert sum(answers.sizes) == 130
+    assert max(answers.sizes) == 33, "a quarter of 130, though one batch could hold all"
+
+
+def test_enough_for_all_lanes_leave_at_once_though_company_was_expected() -> None:
+    answers = Answers()
+
+    async def work() -> list[int]:
+        box = batcher(answers, wait_s=1.0)
+        await asyncio.gather(*(box.search("c", asked(str(n))) for n in range(3)))
+        answers.gate.clear()
+        asking = [asyncio.create_task(box.search("c", asked(str(n)))) for n in range(16)]
+        while sum(answers.sizes) < 3 + 16:
+            await asyncio.sleep(0.01)
+        answers.gate.set()
+        await asyncio.gather(*asking)
+        await box.close()
+        return answers.sizes[-2:]
+
+    assert run(work()) == [8, 8]
+
+
 def test_collections_do_not_share_a_batch() -> None:
     answers = Answers()
     answers.gate.clear()

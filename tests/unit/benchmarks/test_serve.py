@@ -15,7 +15,7 @@ def test_clients_are_answered_and_counted(tmp_path: Path) -> None:
     with open_runtime(tmp_path) as runtime, open_server(runtime) as url:
         port = int(url.rpartition(":")[2])
         for requests in (text_requests(some_texts(8)), image_requests(some_pictures(4))):
-            figures = load(port, requests, clients=4, seconds=0.5).figures()
+            figures = load(port, requests, clients=4, seconds=0.5, warm_up_s=0.2).figures()
             assert figures["requests_per_s"] > 1
             assert 0 < figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"]
         with pytest.raises(RuntimeError, match="404"):
