@@ -239,13 +239,13 @@ def _commits(folder: Path) -> dict[str, float]:
             seconds.append(time.perf_counter() - began)
         images = piece * len(batches)
         grown = {
-            name: (after - before[name]) / images
+            f"{name}_bytes": (after - before[name]) / images
             for name, after in _database_bytes(catalog).items()
         }
     ms = 1000 * statistics.median(seconds)
     figures = {"images": piece, "ms": ms, "images_per_s": 1000 * piece / ms, **grown}
     print_table(
-        ["images a transaction", "ms", "images/s", *(f"{name}, bytes" for name in grown)],
+        ["images a transaction", "ms", "images/s", *grown],
         [tuple(figures.values())],
     )
     return figures

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from likeness.catalog.serving.jobs import Job
 from likeness.catalog.serving.work import WorkState
 from tests.system.lab import RECOVERY_S, Lab, open_lab, write_photos
 from tests.system.skew import SECONDS
 from tests.system.stack import family, wait_until
 from workers.app import make_app
-from workers.kinds import task_name
+from workers.kinds import EMBED, task_name
 
 pytestmark = [
     pytest.mark.slow,
@@ -124,26 +125,36 @@ def test_every_message_three_times(lab: Lab, photos: Path) -> None:
     lab.check_against("thrice", "expected")
 
 
+def stop_one_with_a_batch(lab: Lab, job: Job) -> tuple[int, list[int]]:
+    """A process that embeds is stopped; its id, and the pieces that it has in hand."""
+    ledger = lab.queue.ledger
+    while not lab.job(job.id).state.final:
+        for piece in ledger.of_job(job.id, state=WorkState.LEASED):
+            pid = int(str(piece.owner).split(":")[1])
+            os.kill(pid, signal.SIGSTOP)
+            held = ledger.of_job(job.id, state=WorkState.LEASED)
+            if ids := [one.id for one in held if one.kind == EMBED and one.owner == piece.owner]:
+                return pid, ids
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(0.02)
+    raise AssertionError("the job was done before a process could be stopped")
+
+
 def test_two_workers_on_one_batch_at_once_store_it_once(lab: Lab, photos: Path) -> None:
     """One is stopped with a batch in hand until another has it, then goes on with it."""
     job = lab.index(photos, "stolen")
-    lab.under_way(job, 4)
-    pid = task_process(lab.stack.workers[0].pid)
-    os.kill(pid, signal.SIGSTOP)
-    in_hand = [
-        piece.id
-        for piece in lab.queue.ledger.of_job(job.id, state=WorkState.LEASED)
-        if piece.owner is not None and piece.owner.split(":")[1] == str(pid)
-    ]
-    assert in_hand, "the one that was stopped had nothing in hand"
+    lab.wait_for(job, lambda job: (job.total or 0) > 0, "it is being embedded")
+    pid, in_hand = stop_one_with_a_batch(lab, job)
 
     def taken_over() -> bool:
         now = {piece.id: piece for piece in lab.queue.ledger.of_job(job.id)}
         # A job that has ended keeps none of its pieces.
         return all(id_ not in now or now[id_].attempts > 1 for id_ in in_hand)
 
-    wait_until(taken_over, RECOVERY_S, "another has what the stopped one has in hand")
-    os.kill(pid, signal.SIGCONT)
+    try:
+        wait_until(taken_over, RECOVERY_S, "another has what the stopped one has in hand")
+    finally:
+        os.kill(pid, signal.SIGCONT)
     done = lab.finished(job)
     assert (done.state, done.settled) == ("done", 48)
     time.sleep(1)  # the one that was stopped has found out
