@@ -19,10 +19,11 @@ from likeness.vectors.candidates import CandidateIndex
 from likeness.vectors.choice import Budget, Choice, choose
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.files import DurableFile, FileFacts, VerifiedFile, sync_directory
+from likeness.vectors.gpu import on_gpu
 from likeness.vectors.index import VectorIndex
 from likeness.vectors.kinds import KINDS, NewFile, SnapshotParts, kind_named
 from likeness.vectors.manifest import MANIFEST_NAME, Manifest
-from likeness.vectors.recall import Examination, TextQueries, tune, worst
+from likeness.vectors.recall import TARGET, Examination, TextQueries, tune, worst
 from likeness.vectors.validate import check_ids, check_vectors
 
 IDS_NAME = "ids.i64"
@@ -33,6 +34,9 @@ PARTIAL_PREFIX = ".partial-"
 
 IN_MEMORY_BYTES = 512 << 20
 """Snapshots up to this size are read into memory, larger ones are mapped. See VerifiedFile."""
+
+ELSEWHERE = frozenset({"milvus"})
+"""Kinds whose index a server holds: whoever asked for one of those is not given a GPU instead."""
 
 DEFAULT_BUDGET = Budget()
 
@@ -136,10 +140,11 @@ def open_snapshot(
     """The index in the folder `path`, every file of it verified by size and SHA-256.
 
     server: where a kind that stands elsewhere is to be found. device: `cuda…` keeps a copy of an
-    exact index in that GPU's memory.
+    index that stands here in that GPU's memory, see `gpu`.
 
     Raises SnapshotMissing when the folder is not there, SnapshotDamaged when anything in it is
-    not as it was written, SnapshotError when a newer version wrote it.
+    not as it was written, SnapshotError when a newer version wrote it, SettingsError when the
+    device cannot be used.
     """
     manifest = _read_manifest(path)
     total = sum(facts.size for facts in manifest.files.values())
@@ -161,9 +166,11 @@ def open_snapshot(
         files={name: files[name].data for name in _own(manifest.files)},
         options=manifest.options,
         server=server,
-        device=device,
     )
     index = kind_named(manifest.kind).open(parts)
+    if device.startswith("cuda") and manifest.kind not in ELSEWHERE:
+        target = float(manifest.recall.get("target", TARGET))
+        index = on_gpu(index, parts.vectors, device, recall=target)
     return Snapshot(path, manifest, index, tuple(files.values()))
 
 

@@ -16,12 +16,14 @@ from likeness.errors import VectorError
 from likeness.types import ImageIds, StoredVectors
 from likeness.vectors.candidates import CandidateIndex, Knobs
 from likeness.vectors.exact import ExactIndex
+from likeness.vectors.gpu import SPARE_BYTES, GpuIndex, on_gpu
 from likeness.vectors.idset import IdSet
 from likeness.vectors.index import NO_ID, VectorIndex
 from likeness.vectors.milvus import close_clients
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
 from likeness.vectors.tail import Tail
 from likeness.vectors.torch_scan import TorchScan
+from tests.fakes.gpu import GpuFaiss
 from tests.fakes.vectors import as_queries, brute_force, sparse_ids, unit_vectors
 
 DIM = 24
@@ -96,6 +98,17 @@ def graphics_card(folder: Path, ids: ImageIds, vectors: StoredVectors) -> Vector
     return ExactIndex(ids, vectors, scan=TorchScan(vectors, device="cpu"))
 
 
+def graphics_card_codes(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
+    """The codes for a GPU that holds no more than those, in FAISS's processor indexes."""
+    room = SPARE_BYTES + vectors.nbytes - 1
+    plain = ExactIndex(ids, vectors)
+    faiss = GpuFaiss()
+    index = on_gpu(plain, vectors, "cuda", least_rows=256, free_bytes=room, faiss=faiss)
+    assert isinstance(index, GpuIndex) == (len(ids) >= 256)
+    assert not isinstance(index, GpuIndex) or index.wait()
+    return index
+
+
 def milvus_lite(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
     pytest.importorskip("pymilvus", reason="pymilvus is not installed")
     pytest.importorskip("milvus_lite", reason="milvus-lite is not installed")
@@ -122,7 +135,7 @@ def no_server_is_left_open() -> Iterator[None]:
 
 
 EXACT: list[Build] = [in_memory, loaded_snapshot, mapped_snapshot, tail_view, graphics_card]
-APPROXIMATE: list[Build] = [compressed_scan, inverted_file, milvus_lite]
+APPROXIMATE: list[Build] = [compressed_scan, inverted_file, graphics_card_codes, milvus_lite]
 IMPLEMENTATIONS = EXACT + APPROXIMATE
 
 
