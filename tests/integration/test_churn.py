@@ -129,7 +129,7 @@ def test_every_answer_is_that_of_brute_force_over_what_its_moment_held(
             noted = history.newest
             referee.judge(reader, exactly=kind == "exact", after=noted)
             slow.answered()
-            time.sleep(0.02)  # the compactor's turn, on a machine with few cores
+            time.sleep(0.1)  # the compactor's turn, on a machine with few cores
         while len(referee.indexes) < 2:  # the last one may be about to be opened
             referee.judge(reader, exactly=kind == "exact", wait=True)
             slow.answered()
