@@ -25,8 +25,11 @@ from search.response import SearchResponse
 
 SearchMany = Callable[[str, Sequence[SearchRequest]], list[SearchResponse]]
 
-_LANES = 2
-"""On a GPU one encodes while the other asks index and catalog; on a CPU each has half the cores."""
+_LANES = 3
+"""On a CPU two encode, each on half the cores, and on a GPU one (`api.encoders.Turns`); the others
+ask index and catalog, or stand ready to encode: nobody waits for the event loop to send them."""
+
+_SLOW_LANES = 2
 
 _ENOUGH = 8
 """Questions that are worth a batch: larger ones take less of an encoder per question by a tenth at
@@ -72,12 +75,17 @@ class SearchBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._lanes = ThreadPoolExecutor(_LANES, "search")
         # Re-ranking may take seconds; what does not must not wait behind it.
-        self._slow = ThreadPoolExecutor(_LANES, "rerank")
+        self._slow = ThreadPoolExecutor(_SLOW_LANES, "rerank")
 
     @property
     def waiting(self) -> int:
         """Questions that no lane has taken yet."""
         return len(self._queue)
+
+    @property
+    def lanes_at_work(self) -> int:
+        """Batches that are being answered. To be read from any thread."""
+        return _LANES - self._free
 
     async def search(self, collection: str, request: SearchRequest) -> SearchResponse:
         """The answer. Raises as `Searcher.search` does, Busy, and TookTooLong."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,9 +22,13 @@ class Turns:
     Two calls on a core each waste less than one after the other on two: nobody waits for the other
     core at the end of every layer, nor for one that is busy with something else. A call that
     begins alone has all threads.
+
+    company: whether others are at work who will compute in a moment, though they do not yet. A call
+    that took all threads from them would be in their way until its end.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, company: Callable[[], bool] = lambda: False) -> None:
+        self._company = company
         self._threads = threads_here() if device == "cpu" else 1
         self._places = threading.Semaphore(min(2, self._threads))
         self._lock = threading.Lock()
@@ -36,7 +40,8 @@ class Turns:
         with self._places:
             with self._lock:
                 self._here += 1
-                share = self._threads if self._here == 1 else self._threads // 2
+                alone = self._here == 1 and not self._company()
+                share = self._threads if alone else max(1, self._threads // 2)
             try:
                 with on_threads(share):
                     yield
@@ -71,10 +76,13 @@ class SharedEncoder(Encoder):
 
 
 class WarmEncoders:
-    """The encoders of spaces, each loaded once whoever asks first. Thread-safe."""
+    """The encoders of spaces, each loaded once whoever asks first. Thread-safe.
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    company: see `Turns`.
+    """
+
+    def __init__(self, runtime: Runtime, company: Callable[[], bool] = lambda: False) -> None:
+        self._runtime, self._company = runtime, company
         self._kept: dict[tuple[str, str], SharedEncoder] = {}
         self._turns: dict[str, Turns] = {}
         self._lock = threading.Lock()
@@ -87,7 +95,7 @@ class WarmEncoders:
             if key not in self._kept:
                 encoder = self._runtime.encoder_of(space)
                 device = encoder.spec.device
-                turns = self._turns.setdefault(device, Turns(device))
+                turns = self._turns.setdefault(device, Turns(device, self._company))
                 self._kept[key] = SharedEncoder(encoder, turns)
             return self._kept[key]
 

@@ -54,7 +54,7 @@ class Service:
         self.metrics = Metrics()
         self.jobs, self.keys = Jobs(self.catalog), ApiKeys(self.catalog)
         self.pictures = Pictures(runtime)
-        self.encoders = WarmEncoders(runtime)
+        self.encoders = WarmEncoders(runtime, lambda: self.batcher.lanes_at_work > 1)
         self.ingest: Ingest = open_ingest(runtime, self.pictures, self.jobs, self.metrics)
         self.stopping = False
         self._facets: dict[tuple[int, str], tuple[int, list[Facet]]] = {}

@@ -107,7 +107,7 @@ def test_under_load_a_lane_leaves_as_many_behind_as_all_lanes_hold() -> None:
 
     run(work())
     assert sum(answers.sizes) == 130
-    assert max(answers.sizes) == 33, "a quarter of 130, though one batch could hold all"
+    assert 8 < max(answers.sizes) <= 22, "a sixth of 130, though one batch could hold all"
 
 
 def test_enough_for_all_lanes_leave_at_once_though_company_was_expected() -> None:
@@ -169,9 +169,9 @@ def test_what_takes_too_long_and_what_never_begins_are_told_apart() -> None:
     answers.gate.clear()
 
     async def work() -> list[Any]:
-        box = batcher(answers, timeout_s=0.3)
+        box = batcher(answers, timeout_s=0.3, most=1)
         found = await asyncio.gather(
-            *(box.search("c", asked(str(n))) for n in range(4)), return_exceptions=True
+            *(box.search("c", asked(str(n))) for n in range(5)), return_exceptions=True
         )
         answers.gate.set()
         assert str(await box.search("c", asked("again"))) == "c: again"
@@ -179,7 +179,7 @@ def test_what_takes_too_long_and_what_never_begins_are_told_apart() -> None:
         return list(found)
 
     kinds = [type(each) for each in run(work())]
-    assert kinds == [TookTooLong, TookTooLong, Busy, Busy]
+    assert kinds == [TookTooLong] * 3 + [Busy] * 2
 
 
 def test_slow_questions_do_not_hold_up_the_others() -> None:
@@ -221,17 +221,17 @@ def test_an_asker_who_left_costs_nothing() -> None:
     answers.gate.clear()
 
     async def work() -> None:
-        box = batcher(answers)
-        asking = [asyncio.create_task(box.search("c", asked(str(n)))) for n in range(6)]
+        box = batcher(answers, most=1)
+        asking = [asyncio.create_task(box.search("c", asked(str(n)))) for n in range(7)]
         await asyncio.sleep(0.05)
-        for task in asking[2:5]:
+        for task in asking[3:6]:
             task.cancel()
         await asyncio.sleep(0)
         answers.gate.set()
         with pytest.raises(asyncio.CancelledError):
-            await asking[3]
-        assert str(await asking[5]) == "c: 5"
+            await asking[4]
+        assert str(await asking[6]) == "c: 6"
         await box.close()
 
     run(work())
-    assert sorted(text for _, texts in answers.batches for text in texts) == ["0", "1", "5"]
+    assert sorted(text for _, texts in answers.batches for text in texts) == ["0", "1", "2", "6"]

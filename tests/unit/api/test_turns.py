@@ -60,6 +60,16 @@ def test_two_at_a_time_on_a_cpu_and_one_on_a_gpu(device: str, places: int) -> No
     assert most == places
 
 
+def test_a_call_that_is_alone_for_a_moment_leaves_half_to_those_who_will_compute() -> None:
+    company = True
+    turns = Turns("cpu", lambda: company)
+    with turns.one():
+        assert threads_here() == 2
+    company = False
+    with turns.one():
+        assert threads_here() == 4
+
+
 def test_a_place_is_free_again_after_an_error() -> None:
     turns = Turns("cuda")
     for _ in range(3):
