@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from likeness.types import Embeddings, ImageIds, StoredVectors
 from likeness.vectors.exact import ExactIndex
-from likeness.vectors.halfscan import Selection
+from likeness.vectors.halfscan import Selection, nearest_rows
 from likeness.vectors.idset import IdSet
 from likeness.vectors.index import Neighbours
 from likeness.vectors.scoring import best_first, exact_scores, scan_error
@@ -31,37 +31,48 @@ class Knobs:
     """How hard a compressed index looks; chosen by measuring, kept in the manifest.
 
     refine: candidates scored exactly for each answer that is asked for; least: but so many at any
-    rate. nprobe: cells visited when nothing is filtered; nprobe_tenth, nprobe_hundredth: when a
-    tenth or a hundredth is allowed, 0 where that was not measured; all for ten neighbours, and
-    deeper: per cent of them for a hundred.
-    direct: up to so many allowed images, they are scanned exactly and the codes are left alone.
+    rate. reach: how much farther than the nearest cell a cell may be that is visited (see `cells`),
+    when nothing is filtered; reach_tenth, reach_hundredth: when a tenth or a hundredth is allowed;
+    all for ten neighbours, and deeper: so much more for a hundred.
+    direct: up to so many allowed images, they are scanned exactly and the codes are left alone;
+    gather: up to so many, their codes are put side by side.
     """
 
     refine: int = 4
     least: int = 100
-    nprobe: int = 1
-    nprobe_tenth: int = 0
-    nprobe_hundredth: int = 0
-    deeper: int = 100
+    reach: float = 0.0
+    reach_tenth: float = 0.0
+    reach_hundredth: float = 0.0
+    deeper: float = 0.0
     direct: int = 4096
+    gather: int = 0
 
-    def probes(self, share: float, k: int) -> float:
-        """Cells to visit for k neighbours when this share is allowed: measured at 1, 1/10 and
-        1/100, for 10 and for 100, and drawn on as straight lines in logarithms."""
-        first = self.nprobe * (self.deeper / 100) ** max(0.0, math.log10(max(1, k) / 10))
-        tenth = self.nprobe_tenth or 10 * self.nprobe
-        hundredth = self.nprobe_hundredth or 10 * tenth
+    def reach_for(self, share: float, k: int) -> float:
+        """The reach for k neighbours when this share is allowed: measured at 1, 1/10 and 1/100, for
+        10 and for 100, and drawn on as straight lines over their logarithms."""
+        first = self.reach + self.deeper * max(0.0, math.log10(max(1, k) / 10))
+        tenth, hundredth = self.reach_tenth - self.reach, self.reach_hundredth - self.reach_tenth
         decades = -math.log10(share)
         if decades <= 1:
-            return float(first * (tenth / self.nprobe) ** decades)
-        return float(first * tenth / self.nprobe * (hundredth / tenth) ** (decades - 1))
+            return first + tenth * decades
+        return first + tenth + hundredth * (decades - 1)
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, int | float]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Knobs:
-        return cls(**{name: int(values[name]) for name in cls.__slots__ if name in values})
+        """Raises KeyError for one that is missing."""
+        return cls(
+            refine=int(values["refine"]),
+            least=int(values["least"]),
+            reach=float(values["reach"]),
+            reach_tenth=float(values["reach_tenth"]),
+            reach_hundredth=float(values["reach_hundredth"]),
+            deeper=float(values["deeper"]),
+            direct=int(values["direct"]),
+            gather=int(values["gather"]),
+        )
 
 
 class Proposer(Protocol):
@@ -79,18 +90,21 @@ class Proposer(Protocol):
     def most_listed(self) -> int | None: ...
 
     def candidates(
-        self, queries: Embeddings, n: int, selection: Selection, nprobe: int
+        self, queries: Embeddings, n: int, selection: Selection, reach: float, *, gather: bool
     ) -> npt.NDArray[np.int64]:
-        """Rows int64 [q, n] of the selection, the most promising first, padded with -1."""
+        """Rows int64 [q, n] of the selection, the most promising first, padded with -1.
+
+        reach: of the cells that are visited. gather: whether the codes of the selection are put
+        side by side, for the next time too, and all of them visited.
+        """
         ...
 
-    def cells_until(
-        self, queries: Embeddings, rows: npt.NDArray[np.int64], vectors: StoredVectors
-    ) -> npt.NDArray[np.int64]:
-        """How many cells each query visits until it has been in that of each row: int64 [q, m].
+    def reach_until(
+        self, queries: Embeddings, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """The reach from which on each query visits a cell of each row: float32 [q, m].
 
-        rows: int64 [q, m], padded with -1; vectors: float16 [n, d], those indexed. Only asked of
-        one that has cells.
+        rows: int64 [q, m], padded with -1, where it is 0.
         """
         ...
 
@@ -137,13 +151,13 @@ class CandidateIndex:
     def vectors(self, image_ids: ImageIds) -> tuple[ImageIds, StoredVectors]:
         return self._exact.vectors(image_ids)
 
-    def cells_until(self, queries: Embeddings, image_ids: ImageIds) -> npt.NDArray[np.int64]:
-        """How many cells each query visits until it has been in that of each image: int64 [q, m].
+    def reach_until(self, queries: Embeddings, image_ids: ImageIds) -> npt.NDArray[np.float32]:
+        """The reach from which on each query visits a cell of each image: float32 [q, m].
 
         image_ids: int64 [q, m], padded with -1.
         """
         rows = np.where(image_ids < 0, -1, np.searchsorted(self._row_ids, image_ids))
-        return self._proposer.cells_until(queries, rows, self._vectors)
+        return self._proposer.reach_until(queries, rows)
 
     def proposed(
         self, queries: Embeddings, k: int, n: int, allowed: IdSet | None
@@ -157,7 +171,8 @@ class CandidateIndex:
         n = min(n, selection.count)
         if self._better_exact(n - 1, selection):
             return None
-        rows = self._proposer.candidates(queries, n, selection, self._nprobe(k, selection))
+        reach = self._reach(k, selection)
+        rows = self._proposer.candidates(queries, n, selection, reach, gather=False)
         return np.where(rows < 0, -1, self._row_ids[rows])
 
     def search(
@@ -174,11 +189,11 @@ class CandidateIndex:
         if k <= 0 or self._better_exact(fetched, selection):
             return self._exact.search(asked, k, allowed=allowed, removed=removed)
         answer = Neighbours.nobody(len(asked), k)
-        nprobe = self._nprobe(k, selection)
+        reach, gather = self._reach(k, selection), selection.within.count <= self.knobs.gather
         step = max(1, _BATCH_CANDIDATES // fetched)
         for start in range(0, len(asked), step):
             block = asked[start : start + step]
-            rows = self._proposer.candidates(block, fetched, selection, nprobe)
+            rows = self._proposer.candidates(block, fetched, selection, reach, gather=gather)
             for at, query in enumerate(block, start):
                 near = rows[at - start]
                 if near.min() < 0:
@@ -195,13 +210,17 @@ class CandidateIndex:
     ) -> tuple[ImageIds, npt.NDArray[np.float32]]:
         """ids and exact scores of the k best of these rows, k <= their number."""
         rows = np.take(self._vectors, near, axis=0)
-        if len(near) > 2 * k:
-            # In float32 first: what is further below the k-th than rounding can blur is out.
-            rough = rows.astype(np.float32) @ query
-            bar = float(np.partition(rough, -k)[-k]) - 2 * scan_error(query)
-            kept = np.flatnonzero(rough >= bar)
-            near, rows = near[kept], rows[kept]
-        exact = exact_scores(query, rows)
+        fetched = k + max(16, k // 4)
+        if len(near) > fetched:
+            at, rough = nearest_rows(query, rows, fetched)
+            exact = exact_scores(query, rows[at])
+            # Those left behind may only be ones that rounding cannot have put there.
+            if rough[-1] + scan_error(query) < np.partition(exact, -k)[-k]:
+                near = near[at]
+            else:
+                exact = exact_scores(query, rows)
+        else:
+            exact = exact_scores(query, rows)
         ids = self._row_ids[near]
         best = best_first(exact, ids, k)
         return ids[best], exact[best]
@@ -216,9 +235,6 @@ class CandidateIndex:
             most_listed is not None and listed > most_listed
         )
 
-    def _nprobe(self, k: int, selection: Selection) -> int:
-        """A filter thins the cells out, so more of them are visited, as for more neighbours."""
-        if self.cells == 1:
-            return 1
-        probes = self.knobs.probes(selection.count / selection.total, k)
-        return max(1, min(self.cells, math.ceil(probes)))
+    def _reach(self, k: int, selection: Selection) -> float:
+        """A filter thins the cells out, so farther ones are visited, as for more neighbours."""
+        return self.knobs.reach_for(selection.count / selection.total, k)

@@ -1,10 +1,9 @@
 """Compressed kinds: a few bits a direction choose candidates, float16 decides.
 
-Vectors are projected on their leading directions, those are mixed by a random rotation, so that all
-codes have about as much to say (Jégou et al. 2010, section 3.2), and product quantised (Jégou,
-Douze, Schmid 2011), two numbers and four bits a code. Codes are scanned from registers (André,
-Kermarrec, Le Scouarnec 2015; FAISS's fast scan). One cell is a scan of everything; many cells are
-an inverted file, of which a query visits some. The candidates are scored again, see `candidates`.
+Codes (see `layout`) are scanned from registers (André, Kermarrec, Le Scouarnec 2015; FAISS's fast
+scan). One cell is a scan of everything; many cells are an inverted file (see `cells`), of which a
+query visits some; the codes of a filter are scanned by themselves (see `gathered`). The candidates
+are scored again, see `candidates`.
 """
 
 from __future__ import annotations
@@ -15,28 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from likeness.types import Embeddings, StoredVectors
-from likeness.vectors.cores import cores
+from likeness.vectors.cells import (
+    ROWS_PER_CELL,
+    Cells,
+    as_transform,
+    matrix_of,
+    train_cells,
+)
+from likeness.vectors.cores import cores, helpers, one_thread
 from likeness.vectors.engine import load_faiss
+from likeness.vectors.gathered import Gathered
 from likeness.vectors.halfscan import Selection
-
-_WEIGHT_KEPT = 0.96
-_FEWEST_DIRECTIONS, _MOST_DIRECTIONS = 64, 256
-"""Codes are of the directions that hold this share of the second moments, so many at least and at
-most. Of 200,000 × 512 of the clustered set, recall@10 with 100 candidates: 0.995 by 256 directions
-in 64 bytes, 0.955 by the 512 numbers as they come, four a code, in as many bytes."""
-
-_CELL_DIRECTIONS = 64
-"""Cells are told apart in the first of them. At 1,000,000 × 512 that puts all into 1,024 cells in
-2.2 s instead of 8.4, and finds as much in them."""
+from likeness.vectors.layout import SAMPLE_ROWS, Layout, find_layout
 
 _BLOCK_ROWS = 65_536
 """Rows turned and encoded at a time: 128 MiB of float32 at d = 512."""
 
-_TRAINING_ROWS = 65_536
-_ROWS_PER_CELL = 32
-"""Of the sample that k-means sees."""
-
-_ITERATIONS = 6
+_CELLS_PER_THREAD = 32
+"""Fewer are scanned before another thread has woken."""
 
 
 class Codes:
@@ -45,86 +40,183 @@ class Codes:
     most: int | None = None
     most_listed: int | None = None
 
-    def __init__(self, stored: Any) -> None:
-        """stored: what `build_engine` made."""
+    def __init__(
+        self, stored: Any, codes: npt.NDArray[np.uint8], places: npt.NDArray[np.int32]
+    ) -> None:
+        """What `Built` has: its engine, codes and places."""
         faiss = load_faiss()
         self._stored = stored  # owns what the others point into
-        turn = faiss.downcast_VectorTransform(stored.chain.at(0))
-        self._turn = faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in)
+        self._turn = matrix_of(stored.chain.at(0))
         self._engine = faiss.downcast_index(stored.index)
         self.cells = int(self._engine.nlist)
+        self._cells = Cells.stored_in(self._engine) if self.cells > 1 else None
+        self._places = places
+        self._gathered = Gathered(self._engine, codes)
 
     def candidates(
-        self, queries: Embeddings, n: int, selection: Selection, nprobe: int
+        self, queries: Embeddings, n: int, selection: Selection, reach: float, *, gather: bool
     ) -> npt.NDArray[np.int64]:
-        faiss = load_faiss()
-        parameters = faiss.SearchParametersIVF(nprobe=nprobe)
-        if not selection.everything:
-            selector = faiss.IDSelectorBitmap(selection.bits)
-            parameters.sel = selector
-        # A single query is one thread's work: at 1,000,000 × 512 a second one made it no quicker
-        # (0.96 and 0.97 ms) and cost as much again.
-        with cores().some(1 if len(queries) == 1 else cores().total):
-            _, rows = self._engine.search(self._turned(queries), n, params=parameters)
-        return np.asarray(rows, dtype=np.int64)
+        turned = np.ascontiguousarray(queries @ self._turn.T)
+        with cores().some(cores().total) as threads:
+            of_filter = self._gathered.of(selection.within) if gather else None
+            if of_filter is not None:
+                bits = None if selection.within is selection else selection.bits
+                return _scanned(of_filter, turned, n, bits)[1]
+            bits = None if selection.everything else selection.bits
+            if self._cells is None:
+                return _scanned(self._engine, turned, n, bits)[1]
+            lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+            visited = self._cells.visited(turned, lengths, reach)
+            parts = min(threads, visited.shape[1] // _CELLS_PER_THREAD)
+            if len(turned) > 1 or parts < 2:
+                return _scanned(self._engine, turned, n, bits, visited)[1]
+            return _scanned_in_parts(self._engine, turned, n, bits, visited, parts)
 
-    def cells_until(
-        self, queries: Embeddings, rows: npt.NDArray[np.int64], vectors: StoredVectors
-    ) -> npt.NDArray[np.int64]:
-        """How many cells each query visits until it has been in that of each row.
-
-        rows: int64 [q, m], -1 where there is none; vectors: float16 [n, d], those indexed.
-        Returns int64 [q, m]; 0 where there is none.
-        """
-        quantizer = self._engine.quantizer
-        wanted, where = np.unique(rows[rows >= 0], return_inverse=True)
+    def reach_until(
+        self, queries: Embeddings, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        until = np.zeros(rows.shape, dtype=np.float32)
+        if self._cells is None:
+            return until
+        cells = np.take(self._places, np.maximum(rows, 0))
         with cores().some(cores().total):
-            _, order = quantizer.search(self._turned(queries), self.cells)
-            held = np.take(vectors, wanted, axis=0).astype(np.float32)
-            _, cell = quantizer.search(self._turned(held), 1)
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(1, self.cells + 1)[None], axis=1)
-        until = np.zeros(rows.shape, dtype=np.int64)
-        cell_of = np.zeros(rows.shape, dtype=np.int64)
-        cell_of[rows >= 0] = cell[where.reshape(-1), 0]
-        np.copyto(until, np.take_along_axis(rank, cell_of, axis=1), where=rows >= 0)
+            lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+            found = self._cells.reach_until(queries @ self._turn.T, lengths, cells)
+        np.copyto(until, found, where=rows >= 0)
         return until
 
-    def _turned(self, rows: Embeddings) -> Embeddings:
-        return np.ascontiguousarray(rows @ self._turn.T)
 
+def _scanned(
+    engine: Any,
+    turned: Embeddings,
+    n: int,
+    bits: npt.NDArray[np.uint8] | None,
+    visited: npt.NDArray[np.int64] | None = None,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The codes' scores and rows [q, n], best first, then -1, of the rows that `bits` select.
 
-def build_engine(vectors: StoredVectors, cells: int) -> Any:
-    """A trained and filled FAISS index over float16 rows, read block by block.
-
-    Memory: the codes and 8 bytes a row, and some 300 MB at d = 512 for the training sample and a
-    block. cells: 1 for a scan of everything.
+    visited: int64 [q, m], cells, -1 for none; None: all.
     """
     faiss = load_faiss()
-    n = len(vectors)
-    with cores().some(cores().total):
-        sample = _training_sample(vectors, cells)
-        directions = _directions(sample)
-        kept, mixing = len(directions), _mixing(len(directions))
-        directions = np.ascontiguousarray(mixing @ directions)
-        turned = np.ascontiguousarray(sample @ directions.T)
-        quantizer = (
-            faiss.IndexFlatIP(kept) if cells == 1 else _cell_quantizer(turned, mixing, cells)
-        )
-        engine = faiss.IndexIVFPQFastScan(
-            quantizer, kept, cells, kept // 2, 4, faiss.METRIC_INNER_PRODUCT
-        )
-        engine.own_fields = True
-        quantizer.this.disown()
-        # What is coded is the vector, not what its cell leaves of it: so codes do not depend on
-        # how cells are told apart, and a query needs one table for all of them.
-        engine.by_residual = False
-        engine.pq.cp.niter = 10
-        engine.train(turned)
-        for start in range(0, n, _BLOCK_ROWS):
-            rows = vectors[start : start + _BLOCK_ROWS].astype(np.float32)
-            engine.add(np.ascontiguousarray(rows @ directions.T))
-    turn = _transform(directions)
+    parameters = faiss.SearchParametersIVF(nprobe=1 if visited is None else visited.shape[1])
+    if bits is not None:
+        selector = faiss.IDSelectorBitmap(bits)
+        parameters.sel = selector
+    if visited is None:
+        scores, found = engine.search(turned, n, params=parameters)
+        return scores, found
+    scores = np.empty((len(turned), n), dtype=np.float32)
+    found = np.empty((len(turned), n), dtype=np.int64)
+    # Codes are of the vectors, not of what cells leave of them, so no distance to a centroid
+    # enters a score; FAISS wants an array of them all the same.
+    unused = np.zeros(visited.shape, dtype=np.float32)
+    pointer = faiss.swig_ptr
+    engine.search_preassigned_c(
+        len(turned),
+        pointer(turned),
+        n,
+        pointer(visited),
+        pointer(unused),
+        pointer(scores),
+        pointer(found),
+        False,
+        parameters,
+    )
+    return scores, found
+
+
+def _scanned_in_parts(
+    engine: Any,
+    turned: Embeddings,
+    n: int,
+    bits: npt.NDArray[np.uint8] | None,
+    visited: npt.NDArray[np.int64],
+    parts: int,
+) -> npt.NDArray[np.int64]:
+    """The rows of a single query, its cells shared out among threads.
+
+    Cells lie scattered in memory, and waiting for it is most of the time: at 1,000,000 × 512 two
+    threads take 0.27 ms where one takes 0.41.
+    """
+
+    def part(at: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        with one_thread():
+            cells = np.ascontiguousarray(visited[:, at::parts])
+            return _scanned(engine, turned, n, bits, cells)
+
+    others = [helpers().submit(part, at) for at in range(1, parts)]
+    answers = [part(0), *(other.result() for other in others)]
+    scores = np.concatenate([scores[0] for scores, _ in answers])
+    rows = np.concatenate([rows[0] for _, rows in answers])
+    best = np.argsort(np.where(rows < 0, np.float32(np.inf), -scores), kind="stable")
+    return rows[best[:n]][None]
+
+
+class Built:
+    """A trained and filled FAISS index over float16 rows, and what went into it.
+
+    engine: FAISS's. codes: uint8 [n, bytes], in row order. places: int32 [n], the cell of each
+    row.
+
+    Memory while it is built: three times the codes, 24 bytes a row, and some 300 MB at d = 512 for
+    the training sample and a block.
+    """
+
+    def __init__(self, vectors: StoredVectors, cells: int) -> None:
+        """vectors: float16 [n, d], read block by block. cells: 1 for a scan of everything."""
+        n = len(vectors)
+        with cores().some(cores().total):
+            layout = find_layout(_sample(vectors, SAMPLE_ROWS))
+            trained = None
+            if cells > 1:
+                rows = _sample_rows(n, max(SAMPLE_ROWS, cells * ROWS_PER_CELL))
+                leading = np.ascontiguousarray(layout.leading @ layout.turn)
+                trained = train_cells(_turned(vectors, leading, rows), layout.leading, cells)
+            self.codes = np.empty((n, layout.quantiser.code_size), dtype=np.uint8)
+            self.places = np.zeros(n, dtype=np.int32)
+            placing = None if trained is None else trained.placing()
+            for start in range(0, n, _BLOCK_ROWS):
+                block = slice(start, min(n, start + _BLOCK_ROWS))
+                turned: Embeddings = vectors[block].astype(np.float32) @ layout.turn.T
+                self.codes[block] = layout.quantiser.compute_codes(turned)
+                if placing is not None:
+                    self.places[block] = placing.cells_of(
+                        np.ascontiguousarray(turned @ layout.leading.T)
+                    )
+            self.engine = _filled(layout, trained, self.codes, self.places)
+
+
+def code_bytes(dim: int) -> int:
+    """Of one image's codes and number, at least."""
+    return min(dim, 64) // 2 + 8
+
+
+def _filled(
+    layout: Layout,
+    cells: Cells | None,
+    codes: npt.NDArray[np.uint8],
+    places: npt.NDArray[np.int32],
+) -> Any:
+    faiss = load_faiss()
+    kept, count = len(layout.turn), 1 if cells is None else len(cells)
+    quantizer = _one_cell(kept) if cells is None else cells.as_quantizer()
+    plain = faiss.IndexIVFPQ(
+        quantizer, kept, count, layout.quantiser.M, 4, faiss.METRIC_INNER_PRODUCT
+    )
+    plain.by_residual, plain.pq, plain.is_trained = False, layout.quantiser, True
+    ends = np.cumsum(np.bincount(places, minlength=count))
+    members_of = np.split(np.argsort(places, kind="stable"), ends[:-1])
+    for cell, members in enumerate(members_of):
+        if len(members):
+            held = np.take(codes, members, axis=0)
+            plain.invlists.add_entries(
+                cell, len(members), faiss.swig_ptr(members), faiss.swig_ptr(held)
+            )
+    plain.ntotal = len(codes)
+    engine = faiss.IndexIVFPQFastScan(plain)
+    engine.own_fields = True
+    quantizer.this.disown()
+    turn = as_transform(layout.turn)
     stored = faiss.IndexPreTransform(turn, engine)
     stored.own_fields = True
     turn.this.disown()
@@ -132,67 +224,26 @@ def build_engine(vectors: StoredVectors, cells: int) -> Any:
     return stored
 
 
-def code_bytes(dim: int) -> int:
-    """Of one image's code and number, at most."""
-    return min(dim + 1, _MOST_DIRECTIONS) // 4 + 1 + 8
-
-
-def _directions(sample: Embeddings) -> npt.NDArray[np.float32]:
-    """Orthonormal rows [r, d], r even, of the leading eigenvectors of the sample's second moments.
-
-    Not about the mean: what is compared are dot products.
-    """
-    dim = sample.shape[1]
-    weights, vectors = np.linalg.eigh(sample.T @ sample)
-    held = np.cumsum(weights[::-1]) / weights.sum()
-    enough = int(np.searchsorted(held, _WEIGHT_KEPT)) + 1
-    kept = min(dim, max(_FEWEST_DIRECTIONS, min(_MOST_DIRECTIONS, -(-enough // 16) * 16)))
-    leading = np.zeros((kept + kept % 2, dim))
-    leading[:kept] = vectors.T[::-1][:kept]
-    return np.ascontiguousarray(leading, dtype=np.float32)
-
-
-def _mixing(size: int) -> npt.NDArray[np.float32]:
-    """A random rotation [size, size], always the same."""
-    noise = np.random.default_rng(0).standard_normal((size, size))
-    return np.ascontiguousarray(np.linalg.qr(noise)[0], dtype=np.float32)
-
-
-def _cell_quantizer(turned: Embeddings, mixing: npt.NDArray[np.float32], cells: int) -> Any:
-    """Tells the cell of a mixed vector by its leading directions: unit centroids of spherical
-    k-means (Dhillon & Modha, 2001)."""
-    faiss = load_faiss()
-    leading = np.ascontiguousarray(mixing.T[:_CELL_DIRECTIONS])
-    turn = _transform(leading)
-    clustering = faiss.Kmeans(
-        len(leading),
-        cells,
-        niter=_ITERATIONS,
-        spherical=True,
-        seed=1,
-        min_points_per_centroid=1,
-        max_points_per_centroid=_ROWS_PER_CELL,
-    )
-    clustering.train(turn.apply(turned))
-    flat = faiss.IndexFlatIP(len(leading))
-    flat.add(np.ascontiguousarray(clustering.centroids, dtype=np.float32))
-    quantizer = faiss.IndexPreTransform(turn, flat)
-    quantizer.own_fields = True
-    turn.this.disown()
-    flat.this.disown()
+def _one_cell(dim: int) -> Any:
+    quantizer = load_faiss().IndexFlatIP(dim)
+    quantizer.add(np.zeros((1, dim), dtype=np.float32))
     return quantizer
 
 
-def _transform(rows: npt.NDArray[np.float32]) -> Any:
-    faiss = load_faiss()
-    turn = faiss.LinearTransform(rows.shape[1], rows.shape[0], False)
-    faiss.copy_array_to_vector(np.ascontiguousarray(rows).reshape(-1), turn.A)
-    turn.is_trained = True
-    return turn
+def _sample(vectors: StoredVectors, rows: int) -> Embeddings:
+    return np.take(vectors, _sample_rows(len(vectors), rows), axis=0).astype(np.float32)
 
 
-def _training_sample(vectors: StoredVectors, cells: int) -> Embeddings:
-    n = len(vectors)
-    sample = min(n, max(_TRAINING_ROWS, cells * _ROWS_PER_CELL))
-    rows = np.sort(np.random.default_rng(0).choice(n, sample, replace=False))
-    return np.take(vectors, rows, axis=0).astype(np.float32)
+def _sample_rows(n: int, rows: int) -> npt.NDArray[np.int64]:
+    return np.sort(np.random.default_rng(0).choice(n, min(n, rows), replace=False))
+
+
+def _turned(
+    vectors: StoredVectors, turn: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+) -> Embeddings:
+    """Those rows, turned: float32 [m, r]. Block by block, because turned they are smaller."""
+    turned = np.empty((len(rows), len(turn)), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        turned[block] = np.take(vectors, rows[block], axis=0).astype(np.float32) @ turn.T
+    return turned

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from likeness.vectors.engine import load_faiss
 
@@ -55,6 +56,18 @@ class Cores:
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS works alone in the block: many small steps are slower when threads wait at each."""
+    faiss = load_faiss()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@contextlib.contextmanager
 def in_background() -> Iterator[None]:
     """What this thread does in the block takes no core from searches that somebody waits for.
 
@@ -73,6 +86,24 @@ def in_background() -> Iterator[None]:
 
 _lock = threading.Lock()
 _cores: list[Cores] = []
+_helpers: list[ThreadPoolExecutor] = []
+
+
+def helpers() -> ThreadPoolExecutor:
+    """Threads that take parts of one search, for whoever holds more than one core."""
+    with _lock:
+        if not _helpers:
+            _helpers.append(ThreadPoolExecutor(os.cpu_count() or 1, "likeness-search"))
+        return _helpers[0]
+
+
+def _forked() -> None:
+    """A forked process has the pool but not its threads."""
+    _helpers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def cores() -> Cores:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from likeness.types import Embeddings, StoredVectors
-from likeness.vectors.cores import cores
+from likeness.vectors.cores import cores, one_thread
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.scoring import scan_error
 
@@ -38,9 +38,10 @@ class Selection:
     """Some rows of an array: as positions, as packed bits, whichever was at hand.
 
     rows: int64 [m], ascending. bits: uint8 [ceil(n / 8)], bit i of byte j stands for row 8 j + i.
+    within: the selection that this one is a part of; itself, if it was not made from another.
     """
 
-    __slots__ = ("_bits", "_rows", "count", "total")
+    __slots__ = ("__weakref__", "_bits", "_rows", "_within", "count", "total")
 
     def __init__(
         self,
@@ -48,8 +49,10 @@ class Selection:
         *,
         rows: npt.NDArray[np.int64] | None = None,
         bits: npt.NDArray[np.uint8] | None = None,
+        within: Selection | None = None,
     ) -> None:
         self.total = total
+        self._within = within
         self._rows, self._bits = rows, bits
         if rows is not None:
             self.count = len(rows)
@@ -57,6 +60,10 @@ class Selection:
             self.count = int(np.bitwise_count(bits).sum())
         else:
             self.count = total
+
+    @property
+    def within(self) -> Selection:
+        return self if self._within is None else self._within
 
     @property
     def everything(self) -> bool:
@@ -81,8 +88,8 @@ class Selection:
         """The rows that `others` does not select."""
         if self._rows is not None:
             hit = (others.bits[self._rows >> 3] >> (self._rows & 7).astype(np.uint8)) & 1
-            return Selection(self.total, rows=self._rows[hit == 0])
-        return Selection(self.total, bits=self.bits & ~others.bits)
+            return Selection(self.total, rows=self._rows[hit == 0], within=self.within)
+        return Selection(self.total, bits=self.bits & ~others.bits, within=self.within)
 
 
 def packed(rows: npt.NDArray[np.int64] | None, total: int) -> npt.NDArray[np.uint8]:
@@ -114,7 +121,7 @@ class HalfScan:
         """vectors: float16 [n, d], C-contiguous; must not change while this lives."""
         self._faiss = load_faiss()
         self._vectors = vectors
-        self._index = self._over(vectors)
+        self._index = _over(vectors)
 
     def top(
         self, queries: Embeddings, k: int, selection: Selection
@@ -162,7 +169,7 @@ class HalfScan:
         for start in range(0, len(rows), _GATHER_ROWS):
             block = rows[start : start + _GATHER_ROWS]
             gathered = np.take(self._vectors, block, axis=0)
-            block_scores, at = self._over(gathered).search(queries, min(k, len(block)))
+            block_scores, at = _over(gathered).search(queries, min(k, len(block)))
             found.append(block[at])
             scores.append(block_scores)
         all_rows, all_scores = np.concatenate(found, axis=1), np.concatenate(scores, axis=1)
@@ -171,18 +178,29 @@ class HalfScan:
         best = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(all_rows, best, 1), np.take_along_axis(all_scores, best, 1)
 
-    def _over(self, vectors: StoredVectors) -> Any:
-        """A FAISS index whose codes are the bytes of `vectors`; the caller keeps them alive."""
-        faiss = self._faiss
-        n, d = vectors.shape
-        index = faiss.IndexScalarQuantizer(
-            d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
-        if n:
-            pointer = faiss.swig_ptr(vectors.view(np.uint8).reshape(-1))
-            codes = index.codes
-            codes.is_owned = False
-            codes.view_data = codes.c_ptr = pointer
-            codes.view_size = codes.c_size = vectors.nbytes
-            index.ntotal = n
-        return index
+
+def nearest_rows(
+    query: npt.NDArray[np.float32], rows: StoredVectors, k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Positions of the k best of a few rows and their approximate scores, best first.
+
+    query: float32 [d]; rows: float16 [n, d], k <= n. By this thread alone.
+    """
+    with one_thread():
+        scores, found = _over(rows).search(query[None], k)
+    return found[0], scores[0]
+
+
+def _over(vectors: StoredVectors) -> Any:
+    """A FAISS index whose codes are the bytes of `vectors`; the caller keeps them alive."""
+    faiss = load_faiss()
+    n, d = vectors.shape
+    index = faiss.IndexScalarQuantizer(d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    if n:
+        pointer = faiss.swig_ptr(vectors.view(np.uint8).reshape(-1))
+        codes = index.codes
+        codes.is_owned = False
+        codes.view_data = codes.c_ptr = pointer
+        codes.view_size = codes.c_size = vectors.nbytes
+        index.ntotal = n
+    return index

@@ -11,7 +11,7 @@ from typing import Any
 from likeness.errors import SnapshotDamaged, SnapshotError
 from likeness.vectors.files import FileFacts
 
-FORMAT = 2
+FORMAT = 3
 """Of the files on disk; raised when an older version of the code could misread them."""
 
 MANIFEST_NAME = "manifest.json"

@@ -60,7 +60,9 @@ class MilvusProposer:
         queries: Embeddings,
         n: int,
         selection: Selection,
-        nprobe: int,  # noqa: ARG002
+        reach: float,  # noqa: ARG002
+        *,
+        gather: bool,  # noqa: ARG002
     ) -> npt.NDArray[np.int64]:
         with _explained(self._server):
             found = _client(self._server).search(
@@ -77,14 +79,13 @@ class MilvusProposer:
             rows[at, : len(near)] = np.searchsorted(self._ids, near)
         return rows
 
-    def cells_until(
+    def reach_until(
         self,
         queries: Embeddings,  # noqa: ARG002
         rows: npt.NDArray[np.int64],
-        vectors: StoredVectors,  # noqa: ARG002
-    ) -> npt.NDArray[np.int64]:
+    ) -> npt.NDArray[np.float32]:
         """There is one cell as far as this side knows."""
-        return (rows >= 0).astype(np.int64)
+        return np.zeros(rows.shape, dtype=np.float32)
 
     def _expression(self, selection: Selection) -> str:
         """The selection in Milvus's words, by whichever side of it is shorter."""

@@ -7,7 +7,6 @@ alone can be much worse for them (Chen et al. 2024, RoarGraph). The truth is the
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +26,8 @@ SAMPLE = 200
 DEPTHS = (10, 100)
 FILTERS: Mapping[str, float] = {"all": 1.0, "filter_10%": 0.1, "filter_1%": 0.01}
 
-_DIRECT_COUNTS = tuple(1 << power for power in range(9, 20))
-_TRIALS = 4
+_COUNTS = tuple(1 << power for power in range(9, 20))
+_TRIALS = 5
 
 _FEWEST, _MOST = 100, 3200
 """Candidates, at least and at most. Fewer are not worth their saving: queries unlike the sample
@@ -37,7 +36,9 @@ need more than it does."""
 _TO_CELLS = 0.67
 
 _STEPS = 4
-"""How often effort is raised by a quarter when what was worked out falls short of the target."""
+_FARTHER = 1.1
+"""How often effort is raised when what was worked out falls short of the target: candidates by a
+quarter, the reach by a tenth."""
 
 Report = dict[str, dict[str, dict[str, float]]]
 
@@ -117,37 +118,39 @@ def tune(
     found.
     """
     missed = 1 - target
-    knobs = replace(index.knobs, direct=0)
+    knobs = replace(index.knobs, direct=0, gather=0)
     if index.cells > 1:
-        knobs = replace(knobs, **_probes(index, examination, 1 - missed * _TO_CELLS))
+        knobs = _with_reaches(knobs, index, examination, 1 - missed * _TO_CELLS)
         missed *= 1 - _TO_CELLS
     knobs = replace(knobs, **_candidates(index.with_knobs(knobs), examination, 1 - missed))
     for step in range(_STEPS + 1):
         report = examination.ask(index.with_knobs(knobs))
         if worst(report) >= target or step == _STEPS:
             break
-        knobs = _harder(knobs, index.cells)
-    return replace(knobs, direct=direct_limit(index.with_knobs(knobs))), report
+        knobs = _harder(knobs)
+    return quickest(index.with_knobs(knobs)).knobs, report
 
 
-def _probes(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:
-    """Cells to visit for each filter, so that the goal's share of the nearest lies in them."""
-    needed = dict.fromkeys(((name, depth) for name in FILTERS for depth in DEPTHS), 1)
+def _with_reaches(
+    knobs: Knobs, index: CandidateIndex, examination: Examination, goal: float
+) -> Knobs:
+    """The reach for each filter, so that the goal's share of the nearest lies in cells visited."""
+    needed = dict.fromkeys(((name, depth) for name in FILTERS for depth in DEPTHS), 0.0)
     for question in examination.questions:
-        until = index.cells_until(question.queries, question.truth.ids)
+        until = index.reach_until(question.queries, question.truth.ids)
         for depth in DEPTHS:
-            counted = np.sort(until[:, :depth][question.truth.ids[:, :depth] != NO_ID])
-            most = int(counted[min(len(counted) - 1, int(goal * len(counted)))])
+            reaches = np.sort(until[:, :depth][question.truth.ids[:, :depth] != NO_ID])
+            most = float(reaches[min(len(reaches) - 1, int(goal * len(reaches)))])
             needed[question.name, depth] = max(needed[question.name, depth], most)
     few, many = DEPTHS
     shallow = np.maximum.accumulate([needed[name, few] for name in FILTERS]).tolist()
-    deeper = max(1.0, *(needed[name, many] / needed[name, few] for name in FILTERS))
-    return {
-        "nprobe": shallow[0],
-        "nprobe_tenth": shallow[1],
-        "nprobe_hundredth": shallow[2],
-        "deeper": math.ceil(100 * deeper),
-    }
+    return replace(
+        knobs,
+        reach=shallow[0],
+        reach_tenth=shallow[1],
+        reach_hundredth=shallow[2],
+        deeper=max(0.0, *(needed[name, many] - needed[name, few] for name in FILTERS)),
+    )
 
 
 def _candidates(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:
@@ -176,7 +179,7 @@ def _places(proposed: ImageIds, truth: ImageIds) -> np.ndarray:
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
-def _harder(knobs: Knobs, cells: int) -> Knobs:
+def _harder(knobs: Knobs) -> Knobs:
     def more(value: int, most: int) -> int:
         return min(most, value + max(1, value // 4))
 
@@ -184,32 +187,45 @@ def _harder(knobs: Knobs, cells: int) -> Knobs:
         knobs,
         refine=more(knobs.refine, _MOST // DEPTHS[1]),
         least=more(knobs.least, _MOST),
-        nprobe=more(knobs.nprobe, cells),
-        nprobe_tenth=more(knobs.nprobe_tenth, cells),
-        nprobe_hundredth=more(knobs.nprobe_hundredth, cells),
+        reach=_FARTHER * knobs.reach,
+        reach_tenth=_FARTHER * knobs.reach_tenth,
+        reach_hundredth=_FARTHER * knobs.reach_hundredth,
     )
 
 
-def direct_limit(index: CandidateIndex) -> int:
-    """Up to how many allowed images comparing them all is quicker here than choosing candidates.
+def quickest(index: CandidateIndex) -> CandidateIndex:
+    """The index with `gather` and `direct` as is quickest here, from growing random sets.
 
-    Measured on growing random sets, until candidates win.
+    Beside choosing by a selector: up to how many allowed images scanning their gathered codes is
+    quicker, and up to how many comparing them all is.
     """
+    choosing = index.with_knobs(replace(index.knobs, direct=0, gather=0))
+    gathering = index.with_knobs(replace(index.knobs, direct=0, gather=len(index)))
+    gather = _limit(index, lambda allowed, query: _quicker(gathering, choosing, query, allowed))
+    best = index.with_knobs(replace(index.knobs, direct=0, gather=gather))
+    direct = _limit(index, lambda allowed, query: _quicker(index.exact, best, query, allowed))
+    return index.with_knobs(replace(index.knobs, direct=direct, gather=gather))
+
+
+def _limit(index: CandidateIndex, wins: Callable[[IdSet, Embeddings], bool]) -> int:
+    """The most allowed images, of growing random sets, with which it still wins."""
     ids, limit = index.ids, 0
-    choosing = index.with_knobs(replace(index.knobs, direct=0))
     random = np.random.default_rng(0)
     query = index.vectors(ids[:1])[1].astype(np.float32)
-    for count in _DIRECT_COUNTS:
+    for count in _COUNTS:
         if count > len(ids):
             break
-        if count <= choosing.knobs.least:  # all of them are candidates anyway
-            limit = count
-            continue
-        allowed = IdSet(random.choice(ids, count, replace=False))
-        if _least_seconds(index.exact, query, allowed) > _least_seconds(choosing, query, allowed):
+        # All of the fewest are candidates anyway.
+        if count > index.knobs.least and not wins(
+            IdSet(random.choice(ids, count, replace=False)), query
+        ):
             break
         limit = count
     return limit
+
+
+def _quicker(index: VectorIndex, other: VectorIndex, query: Embeddings, allowed: IdSet) -> bool:
+    return _least_seconds(index, query, allowed) <= _least_seconds(other, query, allowed)
 
 
 def _least_seconds(index: VectorIndex, query: Embeddings, allowed: IdSet) -> float:

@@ -84,13 +84,22 @@ def _compressed(
 
 
 def compressed_scan(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
-    return _compressed(
-        folder, ids, vectors, "compressed", Knobs(refine=2, least=40, nprobe=1, direct=0)
-    )
+    return _compressed(folder, ids, vectors, "compressed", Knobs(refine=2, least=40, direct=0))
 
 
 def inverted_file(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
-    return _compressed(folder, ids, vectors, "ivf", Knobs(refine=2, least=40, nprobe=6, direct=0))
+    return _compressed(folder, ids, vectors, "ivf", Knobs(refine=2, least=40, reach=0.5, direct=0))
+
+
+def gathered_codes(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
+    """Filters are scanned in codes of their own."""
+    return _compressed(
+        folder,
+        ids,
+        vectors,
+        "ivf",
+        Knobs(refine=2, least=40, reach=0.5, direct=0, gather=len(ids)),
+    )
 
 
 def graphics_card(folder: Path, ids: ImageIds, vectors: StoredVectors) -> VectorIndex:
@@ -135,7 +144,13 @@ def no_server_is_left_open() -> Iterator[None]:
 
 
 EXACT: list[Build] = [in_memory, loaded_snapshot, mapped_snapshot, tail_view, graphics_card]
-APPROXIMATE: list[Build] = [compressed_scan, inverted_file, graphics_card_codes, milvus_lite]
+APPROXIMATE: list[Build] = [
+    compressed_scan,
+    inverted_file,
+    gathered_codes,
+    graphics_card_codes,
+    milvus_lite,
+]
 IMPLEMENTATIONS = EXACT + APPROXIMATE
 
 

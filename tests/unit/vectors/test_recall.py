@@ -15,7 +15,7 @@ from likeness.vectors.choice import Budget, choose
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.halfscan import Selection
 from likeness.vectors.manifest import Manifest
-from likeness.vectors.recall import Examination, direct_limit, tune, worst
+from likeness.vectors.recall import Examination, quickest, tune, worst
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
 from tests.fakes.vectors import as_queries, unit_vectors
 
@@ -35,7 +35,7 @@ class Careless:
         self._lost = np.random.default_rng(1).random(len(ROWS)) < lost_share
 
     def candidates(
-        self, queries: Embeddings, n: int, selection: Selection, nprobe: int
+        self, queries: Embeddings, n: int, selection: Selection, reach: float, *, gather: bool
     ) -> np.ndarray:
         scores = queries @ ROWS.astype(np.float32).T
         scores[:, self._lost] = -2
@@ -79,51 +79,67 @@ def test_tuning_stops_at_the_least_effort_that_reaches_the_target(tmp_path: Path
     examination = Examination(IDS, ROWS)
     easy, _ = tune(index, examination, target=0.5)
     hard, reached = tune(index, examination, target=0.98)
-    assert easy.nprobe <= hard.nprobe
+    assert easy.reach <= hard.reach
     assert worst(reached) >= 0.98
     assert manifest.recall["found"]["image"]["all"]["@10"] >= 0.98
     assert manifest.recall["target"] == 0.98
-    assert manifest.options["nprobe"] == index.knobs.nprobe == hard.nprobe
+    assert manifest.options["reach"] == index.knobs.reach == hard.reach
     assert (index.knobs.least, index.knobs.refine) == (hard.least, hard.refine)
 
 
 def test_few_allowed_images_are_compared_directly_as_far_as_that_was_quicker() -> None:
     class Slow(Careless):
-        def candidates(self, *asked: object) -> np.ndarray:
+        def candidates(
+            self, queries: Embeddings, n: int, selection: Selection, reach: float, *, gather: bool
+        ) -> np.ndarray:
             time.sleep(0.05)
-            return super().candidates(*asked)  # type: ignore[arg-type]
+            return super().candidates(queries, n, selection, reach, gather=gather)
 
     slow = CandidateIndex(IDS, ROWS, Slow(0.0), Knobs(refine=1, least=10, direct=0))
-    assert direct_limit(slow) == 2048  # the largest that was tried: 4096 are more than there are
+    assert quickest(slow).knobs.direct == 2048  # the largest tried: of 4096 there are not enough
+
+
+def test_codes_are_put_side_by_side_as_far_as_that_was_quicker() -> None:
+    class QuickWhenGathered(Careless):
+        def candidates(
+            self, queries: Embeddings, n: int, selection: Selection, reach: float, *, gather: bool
+        ) -> np.ndarray:
+            quick = gather and selection.count <= 1024
+            time.sleep(0 if quick else 0.06 if gather else 0.03)
+            return super().candidates(queries, n, selection, reach, gather=gather)
+
+    index = CandidateIndex(IDS, ROWS, QuickWhenGathered(0.0), Knobs(refine=1, least=10, direct=0))
+    assert quickest(index).knobs.gather == 1024
 
 
 def test_cells_are_visited_until_the_true_neighbours_lie_in_them(tmp_path: Path) -> None:
-    """As many as `cells_until` says are enough for each neighbour, and one fewer is not."""
+    """As far as `reach_until` says is enough for each neighbour, and a little less is not."""
     written(tmp_path / "s", "ivf")
     index = open_snapshot(tmp_path / "s").index
     assert isinstance(index, CandidateIndex)
-    queries = as_queries(unit_vectors(5, DIM, 9))
+    queries = 3 * as_queries(unit_vectors(5, DIM, 9))  # the length of a query is of no effect
     truth = index.exact.search(queries, 10).ids
-    until = index.cells_until(queries, np.concatenate([truth, np.full((5, 1), -1)], axis=1))
+    until = index.reach_until(queries, np.concatenate([truth, np.full((5, 1), -1)], axis=1))
     assert (until[:, 10] == 0).all()
-    assert until[:, :10].min() >= 1
+    assert until[:, :10].min() >= 0
+    assert until[:, :10].max() > 0.01
     for at, query in enumerate(queries):
-        for image_id, cells in zip(truth[at], until[at], strict=False):
-            for nprobe, expected in ((int(cells), True), (int(cells) - 1, False)):
-                if nprobe:
-                    visited = index.with_knobs(Knobs(nprobe=nprobe, direct=0))
+        for image_id, least in zip(truth[at], until[at], strict=False):
+            for reach, expected in ((float(least) + 1e-5, True), (float(least) - 1e-5, False)):
+                if reach >= 0:
+                    visited = index.with_knobs(Knobs(reach=reach, direct=0))
                     proposed = visited.proposed(query[None], 10, len(IDS), None)
                     assert proposed is not None
                     assert (image_id in proposed) is expected
 
 
-def test_cells_grow_along_a_line_through_what_was_measured() -> None:
-    knobs = Knobs(nprobe=4, nprobe_tenth=16, nprobe_hundredth=32, deeper=150)
-    measured = {1.0: 4.0, 0.1: 16.0, 0.01: 32.0, 0.001: 64.0, 0.1**0.5: 8.0}
-    for share, probes in measured.items():
-        assert knobs.probes(share, 10) == pytest.approx(probes)
-        assert knobs.probes(share, 100) == pytest.approx(1.5 * probes)
-    assert Knobs(nprobe=3).probes(0.001, 5) == pytest.approx(3000)  # nothing was measured
+def test_the_reach_grows_along_a_line_through_what_was_measured() -> None:
+    knobs = Knobs(reach=0.1, reach_tenth=0.2, reach_hundredth=0.25, deeper=0.05)
+    measured = {1.0: 0.1, 0.1: 0.2, 0.01: 0.25, 0.001: 0.3, 0.1**0.5: 0.15}
+    for share, reach in measured.items():
+        assert knobs.reach_for(share, 10) == pytest.approx(reach)
+        assert knobs.reach_for(share, 5) == pytest.approx(reach)
+        assert knobs.reach_for(share, 100) == pytest.approx(reach + 0.05)
 
 
 def written(target: Path, kind: str, budget: Budget | None = None) -> Manifest:
