@@ -242,7 +242,7 @@ class Settings(BaseSettings):
         default="auto", description="Kind of index; auto: from measured speed and the budget below."
     )
     index_latency_ms: float = Field(
-        default=5.0,
+        default=2.0,
         gt=0,
         description="What one query of the index may take before it is compressed.",
     )

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+)
 
-from likeness.catalog.engine import byte_strings, fetch, integers, merely, strings
+from likeness.catalog.engine import (
+    bound_integers,
+    byte_strings,
+    fetch,
+    integers,
+    listed,
+    merely,
+    strings,
+)
 from likeness.catalog.records import Counts, FieldValue, ImageRow, KnownImage
 from likeness.catalog.rows import image_record, known_record
 from likeness.catalog.schema import EmbeddingRow, FieldRow, ImageTable, SpaceRow
@@ -135,15 +155,22 @@ def filter_ids(
 def images(
     connection: Connection, collection_id: int, image_ids: Sequence[int]
 ) -> dict[int, ImageRow]:
-    t = ImageTable
     found = {}
+    statement = _by_id(connection.dialect.name)
     for page in pages(image_ids):
-        statement = select(*t.__table__.columns).where(
-            merely(t.collection_id) == collection_id, t.id.in_(integers(connection, page))
-        )
-        for image in _complete(connection, connection.execute(statement).all()):
+        parameters = {"collection": collection_id} | listed(connection, page)
+        for image in _complete(connection, connection.execute(statement, parameters).all()):
             found[image.id] = image
     return found
+
+
+@cache
+def _by_id(dialect: str) -> Select[*tuple[Any, ...]]:
+    t = ImageTable
+    return select(*t.__table__.columns).where(
+        merely(t.collection_id) == bindparam("collection", type_=BigInteger),
+        t.id.in_(bound_integers(dialect)),
+    )
 
 
 def list_images(
@@ -171,15 +198,24 @@ def _complete(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> 
         return []
     ids = [row.id for row in rows]
     tags = tags_of(connection, ids)
-    f = FieldRow
     fields: dict[int, dict[str, FieldValue]] = {}
-    listed = select(f.image_id, f.name, f.text, f.number, f.is_number)
-    for row in connection.execute(listed.where(f.image_id.in_(integers(connection, ids)))):
-        value = row.number if row.is_number else row.text
-        fields.setdefault(row.image_id, {})[row.name] = value
+    asked = _fields_by_id(connection.dialect.name)
+    for image_id, name, text, number, is_number in connection.execute(
+        asked, listed(connection, ids)
+    ):
+        value: Any = number if is_number else text
+        fields.setdefault(image_id, {})[name] = value
     return [
         image_record(row, frozenset(tags.get(row.id, ())), fields.get(row.id, {})) for row in rows
     ]
+
+
+@cache
+def _fields_by_id(dialect: str) -> Select[int, str, str | None, float | None, bool]:
+    f = FieldRow
+    return select(f.image_id, f.name, f.text, f.number, f.is_number).where(
+        f.image_id.in_(bound_integers(dialect))
+    )
 
 
 def column_names(connection: Connection, collection_id: int) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Select, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from likeness.catalog.engine import integers, strings
+from likeness.catalog.engine import bound_integers, integers, listed, strings
 from likeness.catalog.folding import fold
 from likeness.catalog.schema import TagRow
 
@@ -16,12 +17,15 @@ from likeness.catalog.schema import TagRow
 def tags_of(connection: Connection, image_ids: Sequence[int]) -> dict[int, set[str]]:
     """Return the tags of those images that have any."""
     found: dict[int, set[str]] = {}
-    statement = select(TagRow.image_id, TagRow.tag).where(
-        TagRow.image_id.in_(integers(connection, image_ids))
-    )
-    for image_id, tag in connection.execute(statement):
+    statement = _by_id(connection.dialect.name)
+    for image_id, tag in connection.execute(statement, listed(connection, image_ids)):
         found.setdefault(image_id, set()).add(tag)
     return found
+
+
+@cache
+def _by_id(dialect: str) -> Select[int, str]:
+    return select(TagRow.image_id, TagRow.tag).where(TagRow.image_id.in_(bound_integers(dialect)))
 
 
 def write_tags(connection: Connection, pairs: Iterable[tuple[int, str]]) -> None:

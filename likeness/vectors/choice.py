@@ -26,12 +26,13 @@ _CODES_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What an index may cost. latency_ms: of one query; memory_bytes: of what must stay in it.
+    """What an index may cost. latency_ms: of one query, on all cores, and so what many at once take
+    from each other; memory_bytes: of what must stay in it.
 
     recall: the least that is accepted of an index that is not exact.
     """
 
-    latency_ms: float = 5.0
+    latency_ms: float = 2.0
     memory_bytes: int = 4 << 30
     recall: float = 0.98
 
