@@ -157,6 +157,7 @@ def publish_on(home: Path, kind: str | None) -> int:
     """Publish one index after the other until the time is up, as a service does in its background;
     print how many. The first line of the input says for how many seconds."""
     count = 0
+    share_cores()
     with in_background(), open_runtime(load_settings(home=home), kind) as runtime:
         collection = runtime.catalog.collection("default")
         (space,) = runtime.catalog.spaces(collection.id)

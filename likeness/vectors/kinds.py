@@ -26,7 +26,6 @@ from likeness.vectors.engine import load_faiss
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.files import DurableFile
 from likeness.vectors.index import VectorIndex
-from likeness.vectors.torch_scan import TorchScan
 
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[DurableFile]]
 """Opens one more file of the snapshot; leaving the block makes it durable."""
@@ -49,7 +48,7 @@ _ROWS_WRITTEN = 65_536
 class SnapshotParts:
     """What a kind is opened from. files: the kind's own, by name, uint8 [size], verified.
 
-    server: of a kind that stands elsewhere. device: that holds a copy of what is scanned.
+    server: of a kind that stands elsewhere.
     """
 
     ids: ImageIds
@@ -57,7 +56,6 @@ class SnapshotParts:
     files: Mapping[str, npt.NDArray[np.uint8]]
     options: Mapping[str, Any]
     server: str = ""
-    device: str = "cpu"
 
 
 class Kind(Protocol):
@@ -101,10 +99,6 @@ class ExactKind:
         return {}
 
     def open(self, parts: SnapshotParts) -> VectorIndex:
-        if parts.device.startswith("cuda"):
-            return ExactIndex(
-                parts.ids, parts.vectors, scan=TorchScan(parts.vectors, device=parts.device)
-            )
         return ExactIndex(parts.ids, parts.vectors)
 
     def dispose(self, folder: Path, server: str) -> None:
