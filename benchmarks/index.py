@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.index_peers import PEERS, K, Ours, Peer, threads_used
+from benchmarks.index_peers import MORE, PEERS, K, Ours, Peer, threads_used
 from benchmarks.record import print_table, write_result
 from benchmarks.vector_sets import local_dimension, vectors_of
 from likeness.types import Embeddings, StoredVectors
@@ -120,12 +120,10 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "private_mb": (_resident("RssAnon") - private) / 1e6,
         "resident_mb": (_resident("VmRSS") - before) / 1e6,
     }
-    for share in SHARES:
+    unfiltered = effort
+    for share in SHARES if peer.filters else ():
         key = f"{100 * share:g}%"
-        try:
-            effort, recall = _tuned(peer, asked, truth[key], scores[key], rows, masks[key])
-        except NotImplementedError:
-            continue
+        effort, recall = _tuned(peer, asked, truth[key], scores[key], rows, masks[key])
         mask = masks[key]
         cpu = time.process_time()
         spent = _latencies(functools.partial(_asked, peer, effort, mask), asked[:_FILTERED])
@@ -136,6 +134,7 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "qps": 1000 / float(np.median(spent)),
             "cpu_ms": 1000 * cpu / (_FILTERED + 1),
         }
+    answer["changes"] = _changed(peer, unfiltered, asked, queries[ASKED : ASKED + MORE], len(rows))
     if not isinstance(peer, Ours):
         return answer
     near = nearest_under(np.arange(len(rows), dtype=np.int64), rows, asked, 100, [None])[0]
@@ -143,7 +142,31 @@ def _ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
-def _asked(peer: Peer, effort: int, mask: np.ndarray, queries: Embeddings) -> np.ndarray:
+def _changed(
+    peer: Peer, effort: int, asked: Embeddings, new: Embeddings, count: int
+) -> dict[str, float]:
+    """Rows that come and rows that go after the index was built: what each costs, what a query
+    takes with them, and how many of either the next searches get right."""
+    begun = time.perf_counter()
+    added = peer.add(new)
+    figures = {"add_per_s": MORE / (time.perf_counter() - begun)} if added else {}
+    gone = np.sort(np.random.default_rng(9).choice(count, MORE, replace=False))
+    if added:
+        found = peer.search(new, effort, None)
+        figures["new_found"] = float(np.mean(found[:, 0] == count + np.arange(MORE)))
+    nearest = peer.search(asked, effort, None)[:, 0]
+    gone[: len(nearest)] = nearest  # so that it shows when they still answer
+    gone = np.unique(gone)
+    begun = time.perf_counter()
+    if peer.remove(gone):
+        figures["remove_per_s"] = len(gone) / (time.perf_counter() - begun)
+        left = np.isin(peer.search(asked, effort, None), gone)
+        figures["gone_found"] = float(left.any(axis=1).mean())
+    spent = _latencies(functools.partial(_asked, peer, effort, None), asked)
+    return figures | {"p50_ms": float(np.percentile(spent, 50))}
+
+
+def _asked(peer: Peer, effort: int, mask: np.ndarray | None, queries: Embeddings) -> np.ndarray:
     return peer.search(queries, effort, mask)
 
 
@@ -272,6 +295,16 @@ def _print(figures: Mapping[str, Mapping[str, Any]]) -> None:
     print_table(
         ["index", *(f"{f}: queries/s (recall)" for f in filters)],
         [[name, *(_filter_cell(found.get(f)) for f in filters)] for name, found in figures.items()],
+    )
+
+    print()
+    changes = ("add_per_s", "new_found", "remove_per_s", "gone_found", "p50_ms")
+    print_table(
+        ["index", f"{MORE} more: rows/s", "found", f"{MORE} gone: rows/s", "found", "p50 ms after"],
+        [
+            [name, *(found["changes"].get(key, "none") for key in changes)]
+            for name, found in figures.items()
+        ],
     )
 
 

@@ -7,25 +7,35 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from likeness.types import Embeddings, StoredVectors
 from likeness.vectors.idset import IdSet
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
+from likeness.vectors.tail import Tail
+from search.view import NOBODY, View
 
 K = 10
 STEP = 20_000
+MORE = 500
+"""Rows that come, and go, after an index was built."""
+
 _TRAINED = 100_000
 
 
 class Peer(Protocol):
-    """One kind of index. efforts: values to try, cheapest first; () when there is none."""
+    """One kind of index. efforts: values to try, cheapest first; () when there is none. filters:
+    whether a search can be told what is allowed."""
 
     @property
     def efforts(self) -> tuple[int, ...]: ...
+    @property
+    def filters(self) -> bool: ...
 
     def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
         """Build and store; returns how many rows are in it."""
@@ -36,11 +46,20 @@ class Peer(Protocol):
         self, queries: Embeddings, effort: int, allowed: np.ndarray | None
     ) -> np.ndarray: ...
 
+    def add(self, vectors: Embeddings) -> bool:
+        """At most MORE rows behind the others, as the next search sees them; False: it cannot."""
+        ...
+
+    def remove(self, rows: npt.NDArray[np.int64]) -> bool:
+        """Without these from the next search on; False: it cannot."""
+        ...
+
 
 class Ours:
-    """A snapshot of one kind, opened as the product opens it."""
+    """A snapshot of one kind, opened and searched as the product does: with what came since."""
 
     efforts: tuple[int, ...] = ()
+    filters = True
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -64,7 +83,19 @@ class Ours:
         return len(rows)
 
     def open(self, rows: StoredVectors, path: Path) -> None:  # noqa: ARG002
-        self.index = open_snapshot(path).index
+        base = open_snapshot(path).index
+        self._tail = Tail(base.dim)
+        self._view = View(base, self._tail.view(), NOBODY, 1, None)
+
+    def add(self, vectors: Embeddings) -> bool:
+        ids = len(self._view.base) + len(self._tail) + np.arange(len(vectors))
+        self._tail.apply(ids, vectors.astype(np.float16), NOBODY.ids)
+        self._view = replace(self._view, tail=self._tail.view())
+        return True
+
+    def remove(self, rows: npt.NDArray[np.int64]) -> bool:
+        self._view = replace(self._view, removed=self._view.removed | IdSet(rows))
+        return True
 
     def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:  # noqa: ARG002
         chosen = None
@@ -72,11 +103,13 @@ class Ours:
             if id(allowed) not in self._sets:
                 self._sets[id(allowed)] = IdSet(np.flatnonzero(allowed))
             chosen = self._sets[id(allowed)]
-        return self.index.search(queries, K, allowed=chosen).ids
+        return self._view.search(queries, K, allowed=chosen).ids
 
 
 class Faiss:
     """A FAISS index by its factory string; graphs and flat ones hold float32."""
+
+    filters = True
 
     def __init__(self, spec: str, efforts: tuple[int, ...] = ()) -> None:
         self.spec, self.efforts = spec, efforts
@@ -112,11 +145,22 @@ class Faiss:
         found: np.ndarray = self.index.search(queries, K, params=parameters)[1]
         return found
 
+    def add(self, vectors: Embeddings) -> bool:
+        self.index.add(vectors)
+        return True
+
+    def remove(self, rows: npt.NDArray[np.int64]) -> bool:
+        if "HNSW" in self.spec:
+            return False
+        self.index.remove_ids(self._faiss.IDSelectorBatch(rows))
+        return True
+
 
 class Hnswlib:
     """M 16, ef_construction 100, inner product of unit vectors."""
 
     efforts = (20, 40, 80, 120, 160, 240, 320, 480, 640, 960)
+    filters = True
 
     def build(self, rows: StoredVectors, path: Path, threads: int) -> int:
         import hnswlib
@@ -139,7 +183,7 @@ class Hnswlib:
         import hnswlib
 
         self.index = hnswlib.Index("ip", rows.shape[1])
-        self.index.load_index(str(path))
+        self.index.load_index(str(path), max_elements=len(rows) + MORE)
         self.index.set_num_threads(threads_used())
 
     def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:
@@ -156,11 +200,22 @@ class Hnswlib:
         finally:
             self.index.set_num_threads(threads_used())
 
+    def add(self, vectors: Embeddings) -> bool:
+        count = self.index.get_current_count()
+        self.index.add_items(vectors, count + np.arange(len(vectors)))
+        return True
+
+    def remove(self, rows: npt.NDArray[np.int64]) -> bool:
+        for row in rows.tolist():
+            self.index.mark_deleted(row)
+        return True
+
 
 class Usearch:
-    """Connectivity 16, expansion 100 when adding, float16."""
+    """Connectivity 16, expansion 100 when adding, float16; its Python index takes no filter."""
 
     efforts = Hnswlib.efforts
+    filters = False
 
     def _empty(self, dim: int) -> Any:
         from usearch.index import Index
@@ -183,12 +238,19 @@ class Usearch:
         self.index = self._empty(rows.shape[1])
         self.index.load(str(path))
 
-    def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:
-        if allowed is not None:
-            raise NotImplementedError("usearch's Python index takes no filter")
+    def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:  # noqa: ARG002
         self.index.expansion_search = max(effort, K)
         found = self.index.search(queries, K, threads=threads_used())
         return np.asarray(found.keys, dtype=np.int64).reshape(len(queries), K)
+
+    def add(self, vectors: Embeddings) -> bool:
+        keys = len(self.index) + np.arange(len(vectors))
+        self.index.add(keys, vectors.astype(np.float16), threads=threads_used())
+        return True
+
+    def remove(self, rows: npt.NDArray[np.int64]) -> bool:
+        self.index.remove(rows, threads=threads_used())
+        return True
 
 
 IVF_EFFORTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("as-set")
-    with open_lab(folder, seconds_per_batch=0.15, **AS_SET) as opened:
+    with open_lab(folder, seconds_per_batch=0.4, **AS_SET) as opened:
         assert RECOVERY_S <= 60
         yield opened
 
@@ -41,16 +42,19 @@ def test_a_machine_that_is_lost_with_a_batch_in_hand_is_missed_in_time(
 ) -> None:
     """Nobody is left there to say that it died, so its leases have to run out."""
     job = lab.index(photos, "lost")
-    lab.under_way(job, 4)
-    lost = lab.stack.workers.pop(0)
-    pids = {str(pid) for pid in family(lost.pid)}
+    workers = {str(pid): one for one in lab.stack.workers for pid in family(one.pid)}
+    holding: list[subprocess.Popen[bytes]] = []
 
     def in_hand() -> bool:
         leased = lab.queue.ledger.of_job(job.id, state=WorkState.LEASED)
-        return any(one.owner is not None and one.owner.split(":")[1] in pids for one in leased)
+        pids = [one.owner.split(":")[1] for one in leased if one.owner is not None]
+        holding[:] = [workers[pid] for pid in pids if pid in workers]
+        return bool(holding) and lab.job(job.id).settled > 0
 
-    wait_until(in_hand, 30, "it has a batch in hand")
+    wait_until(in_hand, 30, "a worker has a batch in hand")
+    lost = holding[0]
     kill_all_of(lost)
+    lab.stack.workers.remove(lost)
     done = lab.finished(job)
     assert (done.state, done.settled) == ("done", 48)
     lab.check_against("lost", "expected")
