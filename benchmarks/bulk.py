@@ -39,18 +39,22 @@ _CHUNKS = "chunks (id, space_id, revision, vectors, checksum, data)"
 def fill(url: str, n: int, dim: int) -> Space:
     """An empty catalog holds n ready images, ids 1 to n, and their vectors in one space."""
     with Catalog.open(url) as catalog:
-        collection = catalog.create_collection("default")
-        space = catalog.ensure_space(
-            collection.id,
-            encoder="none:random",
-            fingerprint="00",
-            dim=dim,
-            towers=frozenset({Tower.IMAGE}),
-        )
+        space = empty_space(catalog, dim)
     parsed = make_url(url)
     connect = _sqlite if parsed.get_backend_name() == "sqlite" else _postgresql
     connect(parsed, space, n)
     return space
+
+
+def empty_space(catalog: Catalog, dim: int) -> Space:
+    """The only space of a new collection, `default`, for vectors that no encoder made."""
+    return catalog.ensure_space(
+        catalog.create_collection("default").id,
+        encoder="none:random",
+        fingerprint="00",
+        dim=dim,
+        towers=frozenset({Tower.IMAGE}),
+    )
 
 
 def chunks(n: int, dim: int) -> Iterator[StoredVectors]:

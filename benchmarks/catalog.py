@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bulk import empty_space
 from benchmarks.record import print_table, write_result
 from likeness.catalog import Catalog
 from likeness.catalog.records import Batch, Collection, SourceFacts, Space, Stored
 from likeness.catalog.where import parse_where
-from likeness.types import ImageFacts, StoredVectors, Tower
+from likeness.types import ImageFacts, StoredVectors
 from tests.services.postgres import PostgresServer, find_binaries
 
 BATCH = 1000
@@ -73,14 +74,8 @@ def main(arguments: list[str]) -> int:
 def measure_catalog(url: str, n: int, dim: int) -> dict[str, Figures]:
     figures: dict[str, Figures] = {}
     with Catalog.open(url) as catalog:
-        collection = catalog.create_collection("default")
-        space = catalog.ensure_space(
-            collection.id,
-            encoder="none:random",
-            fingerprint="00",
-            dim=dim,
-            towers=frozenset({Tower.IMAGE}),
-        )
+        space = empty_space(catalog, dim)
+        collection = catalog.collection("default")
         batches = list(made_up(space, n, dim))
         figures["commit"] = one_by_one(
             partial(catalog.commit_batch, collection.id, batch) for batch in batches

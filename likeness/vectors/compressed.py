@@ -8,19 +8,14 @@ are scored again, see `candidates`.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from likeness.types import Embeddings, StoredVectors
-from likeness.vectors.cells import (
-    ROWS_PER_CELL,
-    Cells,
-    as_transform,
-    matrix_of,
-    train_cells,
-)
+from likeness.vectors.cells import ROWS_PER_CELL, Cells, as_transform, matrix_of, train_cells
 from likeness.vectors.cores import cores, helpers, one_thread
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.gathered import Gathered
@@ -67,10 +62,10 @@ class Codes:
                 return _scanned(self._engine, turned, n, bits)[1]
             lengths = np.linalg.norm(queries, axis=1, keepdims=True)
             visited = self._cells.visited(turned, lengths, reach)
-            parts = min(threads, visited.shape[1] // _CELLS_PER_THREAD)
-            if len(turned) > 1 or parts < 2:
+            parts, pool = min(threads, visited.shape[1] // _CELLS_PER_THREAD), helpers()
+            if len(turned) > 1 or parts < 2 or pool is None:
                 return _scanned(self._engine, turned, n, bits, visited)[1]
-            return _scanned_in_parts(self._engine, turned, n, bits, visited, parts)
+            return _scanned_in_parts(self._engine, turned, n, bits, visited, parts, pool)
 
     def reach_until(
         self, queries: Embeddings, rows: npt.NDArray[np.int64]
@@ -132,6 +127,7 @@ def _scanned_in_parts(
     bits: npt.NDArray[np.uint8] | None,
     visited: npt.NDArray[np.int64],
     parts: int,
+    pool: Executor,
 ) -> npt.NDArray[np.int64]:
     """The rows of a single query, its cells shared out among threads.
 
@@ -144,7 +140,7 @@ def _scanned_in_parts(
             cells = np.ascontiguousarray(visited[:, at::parts])
             return _scanned(engine, turned, n, bits, cells)
 
-    others = [helpers().submit(part, at) for at in range(1, parts)]
+    others = [pool.submit(part, at) for at in range(1, parts)]
     answers = [part(0), *(other.result() for other in others)]
     scores = np.concatenate([scores[0] for scores, _ in answers])
     rows = np.concatenate([rows[0] for _, rows in answers])
@@ -158,7 +154,7 @@ class Built:
     engine: FAISS's. codes: uint8 [n, bytes], in row order. places: int32 [n], the cell of each
     row.
 
-    Memory while it is built: three times the codes, 24 bytes a row, and some 300 MB at d = 512 for
+    Memory while it is built: three times the codes, 28 bytes a row, and some 300 MB at d = 512 for
     the training sample and a block.
     """
 

@@ -89,8 +89,13 @@ _cores: list[Cores] = []
 _helpers: list[ThreadPoolExecutor] = []
 
 
-def helpers() -> ThreadPoolExecutor:
-    """Threads that take parts of one search, for whoever holds more than one core."""
+def helpers() -> ThreadPoolExecutor | None:
+    """Threads that take parts of one search, for whoever holds more than one core.
+
+    None in the background: they have the priority of those who wait.
+    """
+    if getattr(_background, "here", False):
+        return None
     with _lock:
         if not _helpers:
             _helpers.append(ThreadPoolExecutor(os.cpu_count() or 1, "likeness-search"))

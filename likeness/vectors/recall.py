@@ -208,19 +208,25 @@ def quickest(index: CandidateIndex) -> CandidateIndex:
 
 
 def _limit(index: CandidateIndex, wins: Callable[[IdSet, Embeddings], bool]) -> int:
-    """The most allowed images, of growing random sets, with which it still wins."""
-    ids, limit = index.ids, 0
+    """The most allowed images, of growing random sets, with which it still wins.
+
+    It has lost when it loses twice in a row: once may be another process's doing.
+    """
+    ids, limit, lost = index.ids, 0, 0
     random = np.random.default_rng(0)
     query = index.vectors(ids[:1])[1].astype(np.float32)
     for count in _COUNTS:
         if count > len(ids):
             break
         # All of the fewest are candidates anyway.
-        if count > index.knobs.least and not wins(
+        if count <= index.knobs.least or wins(
             IdSet(random.choice(ids, count, replace=False)), query
         ):
+            limit, lost = count, 0
+        else:
+            lost += 1
+        if lost == 2:
             break
-        limit = count
     return limit
 
 

@@ -1,4 +1,4 @@
-"""FAISS with a GPU, as far as `likeness.vectors.gpu` speaks to one; the work is done here."""
+"""FAISS with a GPU, as far as `likeness.vectors.gpu_codes` speaks to one; the work is done here."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from likeness.types import Embeddings
 from likeness.vectors import compressed
 from likeness.vectors.cells import Cells, Placing, train_cells
 from likeness.vectors.compressed import Built, Codes
-from likeness.vectors.cores import Cores
+from likeness.vectors.cores import Cores, helpers, in_background
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.gathered import Gathered
 from likeness.vectors.halfscan import Selection
@@ -148,3 +149,18 @@ def test_gathered_codes_go_with_their_filter_and_when_there_are_too_many(
     del selection
     gc.collect()
     assert (len(gathered._held), gathered._rows) == (0, 0)
+
+
+def test_in_the_background_a_query_stays_on_its_own_thread() -> None:
+    """Helpers have the priority of those who wait for an answer."""
+    told: list[bool] = []
+
+    def ask() -> None:
+        with in_background():
+            told.append(helpers() is None)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert told == [True]
+    assert helpers() is not None

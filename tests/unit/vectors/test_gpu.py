@@ -18,7 +18,8 @@ from likeness.types import ImageIds, StoredVectors
 from likeness.vectors import gpu, snapshot
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.exact import ExactIndex
-from likeness.vectors.gpu import SPARE_BYTES, GpuCodes, GpuIndex, code_for, codes_on, on_gpu
+from likeness.vectors.gpu import SPARE_BYTES, GpuIndex, on_gpu
+from likeness.vectors.gpu_codes import GpuCodes, code_for, codes_on
 from likeness.vectors.idset import IdSet
 from likeness.vectors.index import VectorIndex
 from likeness.vectors.snapshot import open_snapshot, write_snapshot
