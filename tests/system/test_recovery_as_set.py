@@ -42,10 +42,11 @@ def test_a_machine_that_is_lost_with_a_batch_in_hand_is_missed_in_time(
 ) -> None:
     """Nobody is left there to say that it died, so its leases have to run out."""
     job = lab.index(photos, "lost")
-    workers = {str(pid): one for one in lab.stack.workers for pid in family(one.pid)}
     holding: list[subprocess.Popen[bytes]] = []
 
     def in_hand() -> bool:
+        # Anew each time: a worker that is still starting has yet to fork the one that works.
+        workers = {str(pid): one for one in lab.stack.workers for pid in family(one.pid)}
         leased = lab.queue.ledger.of_job(job.id, state=WorkState.LEASED)
         pids = [one.owner.split(":")[1] for one in leased if one.owner is not None]
         holding[:] = [workers[pid] for pid in pids if pid in workers]
