@@ -27,7 +27,7 @@ from PIL import Image
 
 from api.threads import ENVIRONMENT, share_cores
 from benchmarks.record import print_table, write_result
-from benchmarks.search import ROWS_PER_COMMIT, clustered
+from benchmarks.search import ROWS_PER_COMMIT
 from benchmarks.serve_clients import (
     SIDE,
     WARM_UP_S,
@@ -39,6 +39,7 @@ from benchmarks.serve_clients import (
     text_requests,
 )
 from benchmarks.serve_runtimes import InstantRuntime, RandomRuntime, cpu_seconds
+from benchmarks.vector_sets import clustered
 from indexer.publish import publish
 from likeness.catalog.records import Batch, SourceFacts, Space, Stored
 from likeness.encoders.interface import Encoder

@@ -238,11 +238,11 @@ class Settings(BaseSettings):
         default=2 * 2**30, ge=0, description="Thumbnails kept on disk; the oldest go first."
     )
 
-    index: Literal["auto", "exact", "compressed", "ivf", "milvus"] = Field(
+    index: Literal["auto", "exact", "compressed", "compressed-long", "ivf", "milvus"] = Field(
         default="auto", description="Kind of index; auto: from measured speed and the budget below."
     )
     index_latency_ms: float = Field(
-        default=2.0,
+        default=1.0,
         gt=0,
         description="What one query of the index may take before it is compressed.",
     )

@@ -32,7 +32,7 @@ class Budget:
     recall: the least that is accepted of an index that is not exact.
     """
 
-    latency_ms: float = 2.0
+    latency_ms: float = 1.0
     memory_bytes: int = 4 << 30
     recall: float = 0.98
 

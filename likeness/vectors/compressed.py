@@ -20,7 +20,13 @@ from likeness.vectors.cores import cores, helpers, one_thread
 from likeness.vectors.engine import load_faiss
 from likeness.vectors.gathered import Gathered
 from likeness.vectors.halfscan import Selection
-from likeness.vectors.layout import SAMPLE_ROWS, Layout, find_layout
+from likeness.vectors.layout import (
+    LEADING_DIRECTIONS,
+    SAMPLE_ROWS,
+    Layout,
+    Layouts,
+    find_layout,
+)
 
 _BLOCK_ROWS = 65_536
 """Rows turned and encoded at a time: 128 MiB of float32 at d = 512."""
@@ -158,11 +164,13 @@ class Built:
     the training sample and a block.
     """
 
-    def __init__(self, vectors: StoredVectors, cells: int) -> None:
+    def __init__(
+        self, vectors: StoredVectors, cells: int, layouts: Layouts = LEADING_DIRECTIONS
+    ) -> None:
         """vectors: float16 [n, d], read block by block. cells: 1 for a scan of everything."""
         n = len(vectors)
         with cores().some(cores().total):
-            layout = find_layout(_sample(vectors, SAMPLE_ROWS))
+            layout = find_layout(_sample(vectors, SAMPLE_ROWS), layouts)
             trained = None
             if cells > 1:
                 rows = _sample_rows(n, max(SAMPLE_ROWS, cells * ROWS_PER_CELL))

@@ -26,6 +26,7 @@ from likeness.vectors.engine import load_faiss
 from likeness.vectors.exact import ExactIndex
 from likeness.vectors.files import DurableFile
 from likeness.vectors.index import VectorIndex
+from likeness.vectors.layout import ALL_DIRECTIONS, LEADING_DIRECTIONS, Layouts
 
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[DurableFile]]
 """Opens one more file of the snapshot; leaving the block makes it durable."""
@@ -108,9 +109,14 @@ class ExactKind:
 class CompressedKind:
     """4-bit codes: all scanned (`cells` 1), or in cells of which a query visits some."""
 
-    def __init__(self, fallback: str, cells_of: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        fallback: str,
+        cells_of: Callable[[int], int],
+        layouts: Layouts = LEADING_DIRECTIONS,
+    ) -> None:
         self.fallback: str | None = fallback
-        self._cells_of = cells_of
+        self._cells_of, self._layouts = cells_of, layouts
 
     def build(
         self,
@@ -123,7 +129,7 @@ class CompressedKind:
             return {}
         faiss = load_faiss()
         cells = self._cells_of(len(vectors))
-        built = Built(vectors, cells)
+        built = Built(vectors, cells, self._layouts)
         with new_file(CODES_NAME) as file:
             faiss.write_index(built.engine, faiss.PyCallbackIOWriter(file.write, 1 << 20))
         with new_file(ROW_CODES_NAME) as file:
@@ -193,7 +199,8 @@ def _cells(n: int) -> int:
 
 KINDS: Mapping[str, Kind] = {
     "exact": ExactKind(),
-    "compressed": CompressedKind("exact", lambda _: 1),
+    "compressed": CompressedKind("compressed-long", lambda _: 1),
+    "compressed-long": CompressedKind("exact", lambda _: 1, ALL_DIRECTIONS),
     "ivf": CompressedKind("compressed", _cells),
     "milvus": MilvusKind(),
 }

@@ -158,13 +158,33 @@ def written(target: Path, kind: str, budget: Budget | None = None) -> Manifest:
 def test_a_kind_that_cannot_reach_the_target_gives_way_until_one_can(tmp_path: Path) -> None:
     manifest = written(tmp_path / "s", "ivf", Budget(recall=1.01))  # no index that is not exact
     assert manifest.kind == "exact"
-    assert "compressed reached a recall of" in manifest.options["chosen"]
+    assert "compressed-long reached a recall of" in manifest.options["chosen"]
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
         "ids.i64",
         "manifest.json",
         "vectors.f16",
     ]
     assert isinstance(open_snapshot(tmp_path / "s").index, ExactIndex)
+
+
+def test_vectors_without_leading_directions_get_longer_codes(tmp_path: Path) -> None:
+    """Of a thousand directions none says more than another."""
+    rows, ids = unit_vectors(6000, 1024, 4), np.arange(6000)
+    for target, expected in ((0.9, "compressed"), (0.97, "compressed-long")):
+        manifest = write_snapshot(
+            tmp_path / expected,
+            [(ids, rows)],
+            fingerprint="f",
+            dim=1024,
+            revision=1,
+            digest="d",
+            kind="compressed",
+            budget=Budget(recall=target),
+        )
+        assert manifest.kind == expected
+        found = open_snapshot(tmp_path / expected).index
+        assert isinstance(found, CandidateIndex)
+        assert worst(Examination(ids, rows).ask(found)) >= target
 
 
 def test_the_kind_follows_from_what_the_scan_costs_here() -> None:
