@@ -7,7 +7,6 @@ themselves. Jobs fetch beside that, so that a slow web server holds up nobody's 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from api.job_thread import JobThread, Stopped
 from api.metrics import Metrics
 from api.pictures import Pictures
 from indexer.progress import Progress
@@ -22,17 +22,14 @@ from indexer.uploads import Upload, UploadIndexer, UploadStore
 from likeness.catalog.records import KnownImage
 from likeness.catalog.serving.jobs import Job, Jobs, JobState
 from likeness.catalog.serving.upkeep import Upkeep
-from likeness.errors import ImageError, LikenessError
+from likeness.errors import ImageError
 from likeness.runtime import Runtime
 from likeness.types import ImageState
-
-log = logging.getLogger(__name__)
 
 UPLOADS, URLS = "uploads", "urls"
 _CHUNK = 64
 _FETCHERS = 4
 _JOBS = 2
-_REPORT_S = 0.5
 _LOST_AFTER = timedelta(minutes=2)
 
 
@@ -218,45 +215,25 @@ class Ingest:
 
     def _run(self, job: Job, chunks: Callable[[], Iterator[list[Upload | Refused]]]) -> None:
         """Do a job and tell its row, until done, cancelled or stopped."""
-        if not self._jobs.start(job.id):
-            return  # cancelled while it waited
         progress, stop = Progress(), threading.Event()
-        done = threading.Event()
-        reporter = threading.Thread(
-            target=self._report, args=(job, progress, stop, done), name="job-report", daemon=True
-        )
-        reporter.start()
-        state, message = JobState.DONE, None
-        try:
+
+        def work() -> None:
             for items in chunks():
                 self._lane.submit(self._add, job.collection, items, progress, stop).result()
                 if stop.is_set():
-                    state = JobState.CANCELLED
-                    break
+                    raise Stopped
             if self._stop.is_set():
-                state, message = JobState.FAILED, "the service was stopped; send the rest anew"
-        except LikenessError as error:
-            state, message = JobState.FAILED, str(error)
-        except Exception as error:  # a thread's edge: recorded in the job
-            log.exception("job %s", job.id)
-            state, message = JobState.FAILED, f"{type(error).__name__}: {error}"
-        finally:
-            done.set()
-            reporter.join()
-            self._tell(job, progress)
-            self._jobs.finish(job.id, state, message)
+                raise Stopped
 
-    def _report(
-        self, job: Job, progress: Progress, stop: threading.Event, done: threading.Event
-    ) -> None:
-        while not done.wait(_REPORT_S):
-            try:
-                cancelled = self._tell(job, progress) is JobState.CANCELLING
-            except LikenessError:
-                log.exception("job %s could not report", job.id)
-                continue
-            if cancelled or self._stop.is_set():
-                stop.set()
+        JobThread(
+            self._jobs,
+            job,
+            work,
+            tell=lambda: self._tell(job, progress),
+            stop=stop,
+            closing=self._stop,
+            cut_short="the service was stopped; send the rest anew",
+        ).run()
 
     def _tell(self, job: Job, progress: Progress) -> JobState:
         failures: dict[str, int] = {}

@@ -26,7 +26,7 @@ MORE = 500
 """Rows that come, and go, after an index was built."""
 
 _TRAINED = 100_000
-_REFINED = 100
+_REFINED = 200
 """Candidates that a FAISS index which refines looks at exactly."""
 
 
@@ -96,7 +96,9 @@ class Ours:
         return True
 
     def remove(self, rows: npt.NDArray[np.int64]) -> bool:
-        self._view = replace(self._view, removed=self._view.removed | IdSet(rows))
+        self._tail.apply(rows[:0], np.empty((0, self._view.dim), dtype=np.float16), rows)
+        removed = self._view.removed | IdSet(rows)
+        self._view = replace(self._view, tail=self._tail.view(), removed=removed)
         return True
 
     def search(self, queries: Embeddings, effort: int, allowed: np.ndarray | None) -> np.ndarray:  # noqa: ARG002

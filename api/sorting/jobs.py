@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,19 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.errors import AlreadyRunning
+from api.job_thread import JobThread, Stopped
 from likeness.catalog.serving.jobs import Job, Jobs, JobState
-from likeness.errors import LikenessError
 
-log = logging.getLogger(__name__)
-
-_REPORT_S = 0.5
 _LOST_AFTER = timedelta(minutes=2)
 _QUEUE_LOST_AFTER = timedelta(days=1)
 """A job that waits gives no sign of life."""
-
-
-class Stopped(Exception):
-    """The job was asked to stop; raised within its work, and by it only."""
 
 
 class JobProgress:
@@ -112,43 +104,25 @@ class SortingJobs:
     # ---------------------------------------------------------------- in the lane's thread
 
     def _run(self, key: tuple[str, str], job: Job, work: Work) -> None:
-        if not self._jobs.start(job.id):
-            return  # cancelled while it waited
-        progress, done = JobProgress(), threading.Event()
-        reporter = threading.Thread(
-            target=self._report, args=(job, progress, done), name="sorting-report", daemon=True
-        )
-        reporter.start()
-        state, message = JobState.DONE, None
-        try:
+        progress = JobProgress()
+
+        def outcome() -> str | None:
             work(progress)
-            message = progress.outcome
-        except Stopped:
-            state = JobState.CANCELLED
-            if self._stop.is_set():
-                state, message = JobState.FAILED, "the service was stopped; ask again"
-        except LikenessError as error:
-            state, message = JobState.FAILED, str(error)
-        except Exception as error:  # a thread's edge: recorded in the job
-            log.exception("job %s", job.id)
-            state, message = JobState.FAILED, f"{type(error).__name__}: {error}"
+            return progress.outcome
+
+        try:
+            JobThread(
+                self._jobs,
+                job,
+                outcome,
+                tell=lambda: self._tell(job, progress),
+                stop=progress.stop,
+                closing=self._stop,
+                cut_short="the service was stopped; ask again",
+            ).run()
         finally:
-            done.set()
-            reporter.join()
-            self._tell(job, progress)
-            self._jobs.finish(job.id, state, message)
             with self._lock:
                 self._waiting.pop(key, None)
-
-    def _report(self, job: Job, progress: JobProgress, done: threading.Event) -> None:
-        while not done.wait(_REPORT_S):
-            try:
-                cancelled = self._tell(job, progress) is JobState.CANCELLING
-            except LikenessError:
-                log.exception("job %s could not report", job.id)
-                continue
-            if cancelled or self._stop.is_set():
-                progress.stop.set()
 
     def _tell(self, job: Job, progress: JobProgress) -> JobState:
         return self._jobs.report(

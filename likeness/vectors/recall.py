@@ -35,6 +35,8 @@ need more than it does."""
 
 _TO_CELLS = 0.67
 
+_OWN_SAMPLE, _OWN_FOUND = 4096, 0.999
+
 _STEPS = 4
 _FARTHER = 1.1
 """How often effort is raised when what was worked out falls short of the target: candidates by a
@@ -134,8 +136,10 @@ def tune(
 def _with_reaches(
     knobs: Knobs, index: CandidateIndex, examination: Examination, goal: float
 ) -> Knobs:
-    """The reach for each filter, so that the goal's share of the nearest lies in cells visited."""
-    needed = dict.fromkeys(((name, depth) for name in FILTERS for depth in DEPTHS), 0.0)
+    """The reach for each filter, so that the goal's share of the nearest lies in cells visited, and
+    nearly every image in those that are visited for itself."""
+    own = _own_reach(index, examination)
+    needed = dict.fromkeys(((name, depth) for name in FILTERS for depth in DEPTHS), own)
     for question in examination.questions:
         until = index.reach_until(question.queries, question.truth.ids)
         for depth in DEPTHS:
@@ -151,6 +155,20 @@ def _with_reaches(
         reach_hundredth=shallow[2],
         deeper=max(0.0, *(needed[name, many] - needed[name, few] for name in FILTERS)),
     )
+
+
+def _own_reach(index: CandidateIndex, examination: Examination) -> float:
+    """The reach with which all but one in a thousand images visit the cell that they are in.
+
+    It is not always the nearest (see `cells`), and where groups stand apart, their nearest need no
+    reach at all: a copy would not find its original.
+    """
+    ids = examination.ids
+    count = min(_OWN_SAMPLE, len(ids))
+    rows = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
+    queries = np.take(examination.vectors, rows, axis=0).astype(np.float32)
+    until = index.reach_until(queries, ids[rows][:, None])
+    return float(np.quantile(until, _OWN_FOUND, method="higher"))
 
 
 def _candidates(index: CandidateIndex, examination: Examination, goal: float) -> dict[str, int]:

@@ -43,6 +43,9 @@ DEFAULT_BUDGET = Budget()
 _MAX_MANIFEST_BYTES = 1 << 20
 _CANARIES = 32
 _CANARY_NEIGHBOURS = 10
+_CANARIES_MISSED = 8
+"""By an index that is not exact: at a recall of 0.98 more of 32 are missed once in a hundred
+million times, and codes that are another index's find hardly any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +180,9 @@ def open_snapshot(
 def try_canaries(snapshot: Snapshot) -> None:
     """Ask for vectors that the index holds: each must be among its own nearest.
 
-    A nearer vector may push it out only by a score at least as high, as copies do.
-    Raises SnapshotDamaged naming the image that did not find itself.
+    A nearer vector may push it out only by a score at least as high, as copies do; and an index
+    that is not exact may miss a few, which damaged codes do not stop at.
+    Raises SnapshotDamaged naming an image that did not find itself.
     """
     index = snapshot.index
     ids = index.ids
@@ -188,12 +192,18 @@ def try_canaries(snapshot: Snapshot) -> None:
         raise SnapshotDamaged(str(snapshot.path), "it does not hold the images that it lists")
     queries = vectors.astype(np.float32)
     found = index.search(queries, _CANARY_NEIGHBOURS)
+    lost = []
     for row, image_id in enumerate(held.tolist()):
         near, scores = found.row(row)
         itself = float(queries[row].astype(np.float64) @ queries[row].astype(np.float64))
         crowded = len(near) == _CANARY_NEIGHBOURS and float(scores[-1]) >= itself - 1e-6
         if image_id not in near and not crowded:
-            raise SnapshotDamaged(str(snapshot.path), f"image {image_id} did not find itself")
+            lost.append(image_id)
+    if len(lost) > (_CANARIES_MISSED if isinstance(index, CandidateIndex) else 0):
+        raise SnapshotDamaged(
+            str(snapshot.path),
+            f"image {lost[0]} did not find itself (nor did {len(lost) - 1} more of {len(sample)})",
+        )
 
 
 def partial_leftovers(directory: Path) -> list[Path]:

@@ -133,6 +133,21 @@ def test_cells_are_visited_until_the_true_neighbours_lie_in_them(tmp_path: Path)
                     assert (image_id in proposed) is expected
 
 
+def test_images_are_found_by_themselves_where_their_nearest_need_no_reach() -> None:
+    """Half of them are in a cell that is not their nearest, as placing them by parts may do."""
+
+    class Misplaced(Careless):
+        cells = 4
+
+        def reach_until(self, queries: Embeddings, rows: np.ndarray) -> np.ndarray:
+            itself = (queries[:, None] == ROWS[np.maximum(rows, 0)]).all(axis=2) & (rows >= 0)
+            return np.where(itself & (rows % 2 == 0), np.float32(0.3), np.float32(0))
+
+    index = CandidateIndex(IDS, ROWS, Misplaced(0.0), Knobs(refine=1, least=10, direct=0))
+    knobs, _ = tune(index, Examination(IDS, ROWS))
+    assert knobs.reach == pytest.approx(0.3)
+
+
 def test_the_reach_grows_along_a_line_through_what_was_measured() -> None:
     knobs = Knobs(reach=0.1, reach_tenth=0.2, reach_hundredth=0.25, deeper=0.05)
     measured = {1.0: 0.1, 0.1: 0.2, 0.01: 0.25, 0.001: 0.3, 0.1**0.5: 0.15}

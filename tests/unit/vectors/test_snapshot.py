@@ -17,7 +17,9 @@ from likeness.errors import (
     VectorError,
 )
 from likeness.types import ImageIds, StoredVectors
+from likeness.vectors.candidates import CandidateIndex, Knobs
 from likeness.vectors.files import DurableFile, VerifiedFile
+from likeness.vectors.halfscan import Selection
 from likeness.vectors.manifest import MANIFEST_NAME, Manifest
 from likeness.vectors.snapshot import (
     IDS_NAME,
@@ -128,6 +130,37 @@ def test_canaries_notice_an_index_that_answers_wrongly(tmp_path: Path) -> None:
     shifted.vectors = good.index.vectors  # type: ignore[method-assign]
     with pytest.raises(SnapshotDamaged, match="did not find itself"):
         try_canaries(Snapshot(good.path, good.manifest, shifted, good.opened))
+
+
+def test_canaries_do_not_mind_a_few_that_an_approximate_index_misses(tmp_path: Path) -> None:
+    """At a million images one that is as good as it should be may miss one of the canaries."""
+
+    class Missing:
+        """Proposes the best rows but for some."""
+
+        cells = 1
+        most: int | None = None
+        most_listed: int | None = None
+
+        def __init__(self, rows: np.ndarray) -> None:
+            self._rows = rows
+
+        def candidates(
+            self, queries: np.ndarray, n: int, selection: Selection, reach: float, *, gather: bool
+        ) -> np.ndarray:
+            scores = queries @ ROWS.astype(np.float32).T
+            scores[:, self._rows] = -2
+            return np.argsort(-scores, axis=1)[:, :n]
+
+    write(tmp_path / "one")
+    good = open_snapshot(tmp_path / "one")
+    canaries = np.unique(np.linspace(0, len(IDS) - 1, 32, dtype=np.int64))
+    knobs = Knobs(least=50, direct=0)
+    few = CandidateIndex(IDS, ROWS, Missing(canaries[:8]), knobs)  # type: ignore[arg-type]
+    try_canaries(Snapshot(good.path, good.manifest, few, good.opened))
+    many = CandidateIndex(IDS, ROWS, Missing(canaries[:9]), knobs)  # type: ignore[arg-type]
+    with pytest.raises(SnapshotDamaged, match=r"did not find itself \(nor did 8 more of 32\)"):
+        try_canaries(Snapshot(good.path, good.manifest, many, good.opened))
 
 
 def test_canaries_accept_copies_and_few_images(tmp_path: Path) -> None:
