@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 LARGEST_ID = 2**63 - 1
 
 Id = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
+"""As JSON has them in requests: `false` is not 0, and "3" is not 3. Parts of a form are strings;
+who reads those says `strict=False`."""
+WholeId = Annotated[Whole, Field(ge=0, le=LARGEST_ID)]
 ImageIdPath = Annotated[int, Path(ge=0, le=LARGEST_ID, description="Id of a stored image.")]
 CollectionPath = Annotated[
     str,

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.basics import Asked, Document, Id
+from api.schemas.basics import Asked, Document, Id, Whole, WholeId
 from api.schemas.images import Image, Tag, image_document
 from likeness.catalog.records import ImageRow
 from likeness.catalog.sorting.clusters import StoredCluster, StoredRun
 from search.clusters.methods import Method, Size
 from search.clusters.service import ClusterRequest
 
-ClusterNumber = Annotated[int, Field(ge=0, le=2**31 - 1)]
+ClusterNumber = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
 _SHOWN_NAMES = 3
 
 
@@ -26,7 +26,7 @@ class ClusterAsked(Asked):
     size: Literal["small", "medium", "large"] = Field(
         default="medium", description="How large the clusters are."
     )
-    k: Annotated[int, Field(ge=2, le=10_000)] | None = Field(
+    k: Annotated[Whole, Field(ge=2, le=10_000)] | None = Field(
         default=None, description="How many clusters; of kmeans only."
     )
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
@@ -35,7 +35,7 @@ class ClusterAsked(Asked):
     words: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default=[], max_length=2000, description="Further words for names."
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Of random choices.")
+    seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description="Of random choices.")
     encoder: Annotated[str, Field(max_length=500)] | None = Field(
         default=None, description="Cluster in this space; default: the first."
     )
@@ -150,7 +150,7 @@ class SplitAsked(Asked):
     """A cluster that is several from now on."""
 
     cluster: ClusterNumber
-    parts: int = Field(default=2, ge=2, le=20)
+    parts: Whole = Field(default=2, ge=2, le=20)
 
 
 class SurveyAsked(Asked):
@@ -179,7 +179,7 @@ class SurveyPage(Document):
 class TagsForMany(Asked):
     """Tags for a selection of images."""
 
-    images: list[Id] = Field(min_length=1, max_length=200_000)
+    images: list[WholeId] = Field(min_length=1, max_length=200_000)
     add: list[Tag] = Field(default=[], max_length=100)
     remove: list[Tag] = Field(default=[], max_length=100)
 

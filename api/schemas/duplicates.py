@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.basics import Asked, Document, Id
+from api.schemas.basics import Asked, Document, Flag, Id, Number, WholeId
 from api.schemas.images import Image, image_document
 from api.sorting.finding import FindRequest
 from api.sorting.reports import Copy, StoredReport
@@ -65,7 +65,7 @@ class FindDuplicates(Asked):
     """What to look for."""
 
     keep: Rule = "best"
-    max_false: float = Field(
+    max_false: Number = Field(
         default=DEFAULT_MAX_FALSE,
         gt=0,
         le=0.5,
@@ -84,7 +84,7 @@ class FindDuplicates(Asked):
     where: Annotated[str, Field(max_length=10_000)] | None = Field(
         default=None, description="Look among these only."
     )
-    recalibrate: bool = Field(default=False, description="Learn the thresholds anew.")
+    recalibrate: Flag = Field(default=False, description="Learn the thresholds anew.")
 
     def request(self) -> FindRequest:
         """As the service takes it."""
@@ -229,9 +229,9 @@ def _member(copy: Copy, live: LiveGroup, row: ImageRow) -> Member:
     )
 
 
-_Ids = Annotated[list[Id], Field(max_length=10_000)]
+_Ids = Annotated[list[WholeId], Field(max_length=10_000)]
 _Pairs = Annotated[
-    list[Annotated[list[Id], Field(min_length=2, max_length=2)]], Field(max_length=10_000)
+    list[Annotated[list[WholeId], Field(min_length=2, max_length=2)]], Field(max_length=10_000)
 ]
 
 
@@ -250,8 +250,8 @@ class Marking(Asked):
 
     keep: Rule | None = Field(default=None, description="Null: the order in which they are shown.")
     relations: list[ShownRelation] = Field(default=[], max_length=4, description="Empty: all.")
-    groups: list[Id] | None = Field(default=None, max_length=10_000, description="Null: all.")
-    decided_too: bool = Field(default=False, description="Change what was decided before.")
+    groups: list[WholeId] | None = Field(default=None, max_length=10_000, description="Null: all.")
+    decided_too: Flag = Field(default=False, description="Change what was decided before.")
 
 
 class Marked(Document):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas.basics import Asked, Document, Id
+from api.schemas.basics import Asked, Document, Flag, Id
 from api.schemas.duplicates import ShownRelation
 from api.sorting.plans import KnownPlan, PlanState
 from search.duplicates.plan import Action, PlannedFile, Step
@@ -21,7 +21,7 @@ class PlanAsked(Asked):
         description="hardlink: a link to the kept image then takes the copy's place.",
     )
     relations: list[ShownRelation] = Field(default=[], max_length=4, description="Empty: all.")
-    open_ones_too: bool = Field(
+    open_ones_too: Flag = Field(
         default=False, description="Of groups without a verdict, all but the first go too."
     )
 

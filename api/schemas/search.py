@@ -6,16 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Base64Bytes, Discriminator, Field, Tag
 
-from api.schemas.basics import LARGEST_ID, Asked, Document, Id
+from api.schemas.basics import LARGEST_ID, Asked, Document, Flag, Number, Whole, WholeId
 from api.schemas.images import Image, image_document
 from search.response import SearchResponse
 
 Weight = Annotated[
-    float,
+    Number,
     Field(ge=-100, le=100, description="How much it counts; negative: less of this. Not 0."),
 ]
 Crop = Annotated[
-    tuple[float, float, float, float],
+    tuple[Number, Number, Number, Number],
     Field(description="The part of the picture that counts: left, top, right, bottom in 0..1."),
 ]
 
@@ -30,7 +30,7 @@ class TextAsked(Asked):
 class IdAsked(Asked):
     """An image of the collection."""
 
-    id: Id
+    id: WholeId
     weight: Weight = 1.0
 
 
@@ -45,7 +45,7 @@ class ImageAsked(Asked):
 class UploadAsked(Asked):
     """A picture that a multipart request carries: the number of its `image` part, from 0."""
 
-    upload: int = Field(ge=0, le=1000)
+    upload: Whole = Field(ge=0, le=1000)
     crop: Crop | None = None
     weight: Weight = 1.0
 
@@ -61,7 +61,7 @@ class UrlAsked(Asked):
 class VectorAsked(Asked):
     """A vector from elsewhere."""
 
-    vector: list[Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(min_length=1, max_length=8192)
+    vector: list[Annotated[Number, Field(ge=-1e6, le=1e6)]] = Field(min_length=1, max_length=8192)
     fingerprint: str | None = Field(
         default=None, max_length=64, description="Of the encoder that made it, when known."
     )
@@ -96,8 +96,8 @@ class Question(Asked):
     terms: list[TermAsked] = Field(
         default=[], description="Words, pictures, stored images and vectors, weighed together."
     )
-    k: int = Field(default=20, ge=1, le=LARGEST_ID, description="Answers wanted.")
-    offset: int = Field(default=0, ge=0, le=LARGEST_ID, description="Best ones to skip.")
+    k: Whole = Field(default=20, ge=1, le=LARGEST_ID, description="Answers wanted.")
+    offset: Whole = Field(default=0, ge=0, le=LARGEST_ID, description="Best ones to skip.")
     after: str | None = Field(
         default=None, max_length=1000, description="`next_cursor` of the page before."
     )
@@ -111,13 +111,13 @@ class Question(Asked):
     rerank: list[str] = Field(
         default=[], max_length=10, description="Re-rankers in order, by name.", examples=[["qe"]]
     )
-    candidates: int = Field(
+    candidates: Whole = Field(
         default=200, ge=1, le=5000, description="How many of the best re-rankers see."
     )
-    max_false: float | None = Field(
+    max_false: Number | None = Field(
         default=None, gt=0, lt=1, description="Only answers with `p` at most this; pictures only."
     )
-    keep_queried: bool = Field(
+    keep_queried: Flag = Field(
         default=False, description="Whether images named by id may be among the answers."
     )
 

@@ -16,6 +16,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import positive_data_acceptance
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation import GenerationMode
 
 from api.app import create_app
 from likeness.settings import load_settings
@@ -49,13 +51,16 @@ schema = schemathesis.openapi.from_dict(create_app(load_settings(home="/nowhere"
 
 
 @schema.hook
-def map_path_parameters(context: Any, path_parameters: Any) -> Any:
-    """Most requests are aimed at what exists, so that they get past the 404."""
-    if not path_parameters or context.operation.label == "DELETE /v1/collections/{collection}":
-        return path_parameters
-    chosen = random.Random(repr(path_parameters))
+def map_case(context: Any, case: Any) -> Any:
+    """Most requests are aimed at what exists, so that they get past the 404; but for those whose
+    path is one that has to be refused."""
+    path = case.meta.components.get(ParameterLocation.PATH)
+    refused = path is None or path.mode is not GenerationMode.POSITIVE
+    if refused or context.operation.label == "DELETE /v1/collections/{collection}":
+        return case
+    chosen = random.Random(repr(case.path_parameters))
     if chosen.random() < 0.2:
-        return path_parameters
+        return case
     known = {
         "collection": "default",
         "image_id": chosen.randint(1, 13),
@@ -64,7 +69,9 @@ def map_path_parameters(context: Any, path_parameters: Any) -> Any:
         "number": chosen.randint(0, 1),
         "group_id": chosen.randint(1, 3),
     }
-    return {name: known.get(name, value) for name, value in path_parameters.items()}
+    given = case.path_parameters.items()
+    case.path_parameters = {name: known.get(name, value) for name, value in given}
+    return case
 
 
 @pytest.mark.slow
