@@ -2,9 +2,9 @@
 
 Server, clients and publisher are processes of their own on this machine and share its cores; the
 encoder by itself has them all. Weights are random where `--random` says so: time does not depend on
-them. Vectors are clustered at random. Processor milliseconds per request stand beside the rates:
-the server's with its decode workers, the encoder's share of them, and the clients', which in
-production are paid for elsewhere.
+them. Vectors are the clustered set of `benchmarks.vector_sets`, as hard as real ones. Processor
+milliseconds per request stand beside the rates: the server's with its decode workers, the encoder's
+share of them, and the clients', which in production are paid for elsewhere.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
     write_result(
         options.name,
         command=["python", "-m", "benchmarks.serve", *arguments],
-        data=f"{options.images} clustered random vectors of {encoder.spec.dim} numbers; "
+        data=f"{options.images} vectors of the set clustered, {encoder.spec.dim} numbers; "
         f"words of four, JPEGs of {SIDE} px",
         encoder=encoder.spec.name + NOTES.get(options.kind, ""),
         figures=figures,

@@ -2,7 +2,7 @@
 
 Vectors are projected on their leading directions, those are mixed by a random rotation, so that all
 codes have about as much to say (Jégou et al. 2010, section 3.2), and product quantised (Jégou,
-Douze, Schmid 2011), one or two numbers and four bits a code.
+Douze, Schmid 2011), one, two or four numbers and four bits a code.
 """
 
 from __future__ import annotations
